@@ -120,16 +120,19 @@ def test_progress_counts_every_row(client: ScriptedClient) -> None:
     assert sum(told) == 5
 
 
-@pytest.mark.parametrize("taken", ["llm_label", "llm_label_status", "llm_label_raw"])
-@pytest.mark.parametrize("stream", [False, True])
-def test_taken_column(client: ScriptedClient, taken: str, stream: bool) -> None:
-    rows = data().add_column(taken, ["x"] * 5)
-    with pytest.raises(RecipeError) as caught:
-        annotate(rows.to_iterable_dataset() if stream else rows, recipe(), client=client)
-    assert str(caught.value) == (
-        f"`output.column` 'llm_label' would overwrite the source's column {taken!r}. Choose another name."
-    )
-    assert client.requests == []
+def test_taken_column(subtests: pytest.Subtests, client: ScriptedClient) -> None:
+    takens: list[str] = ["llm_label", "llm_label_status", "llm_label_raw"]
+    streams: list[bool] = [False, True]
+    for stream in streams:
+        for taken in takens:
+            with subtests.test(repr((taken, stream))):
+                rows = data().add_column(taken, ["x"] * 5)
+                with pytest.raises(RecipeError) as caught:
+                    annotate(rows.to_iterable_dataset() if stream else rows, recipe(), client=client)
+                assert str(caught.value) == (
+                    f"`output.column` 'llm_label' would overwrite the source's column {taken!r}. Choose another name."
+                )
+                assert client.requests == []
 
 
 @pytest.mark.parametrize("stream", [False, True])

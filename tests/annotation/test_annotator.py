@@ -54,11 +54,13 @@ def by_word(request: Request) -> Completion:
     return Completion(request.key, text="film" if "film" in request.text else "sport")
 
 
-@pytest.mark.parametrize("width", [1, 3, 8, 100])
-def test_order_is_that_of_the_rows_whatever_finishes_first(width: int) -> None:
-    texts = [f"{number} film" if number % 3 else f"{number} match" for number in range(50)]
-    found = list(annotator(Windowed(by_word, width)).annotate(rows(*texts)))
-    assert [annotation.label for annotation in found] == ["film" if n % 3 else "sport" for n in range(50)]
+def test_order_is_that_of_the_rows_whatever_finishes_first(subtests: pytest.Subtests) -> None:
+    cases: list[int] = [1, 3, 8, 100]
+    for width in cases:
+        with subtests.test(repr(width)):
+            texts = [f"{number} film" if number % 3 else f"{number} match" for number in range(50)]
+            found = list(annotator(Windowed(by_word, width)).annotate(rows(*texts)))
+            assert [annotation.label for annotation in found] == ["film" if n % 3 else "sport" for n in range(50)]
 
 
 def test_order_with_blank_rows_anywhere_and_several_draws() -> None:
@@ -95,9 +97,8 @@ def test_rows_are_read_only_as_fast_as_they_are_asked() -> None:
     assert client.asked <= 20 + 8
 
 
-@pytest.mark.parametrize(
-    ("answer", "status", "label", "reason"),
-    [
+def test_what_becomes_of_an_answer(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Completion, str, str | None, str]] = [
         (Completion(0, text="Film."), "labelled", "film", ""),
         (Completion(0, text="abstain"), "abstained", None, "the annotator abstained"),
         (Completion(0, text="music"), "unparsed", None, "the answer names no label of the schema"),
@@ -117,14 +118,14 @@ def test_rows_are_read_only_as_fast_as_they_are_asked() -> None:
         ),
         (BUSY, "failed", None, "too busy (HTTP 503)"),
         (Completion(0, failure=Failure("timeout", "no answer within 3 s")), "failed", None, "no answer within 3 s"),
-    ],
-)
-def test_what_becomes_of_an_answer(answer: Completion, status: str, label: str | None, reason: str) -> None:
-    # A good row before it, so that the breaker does not mind.
-    found = list(annotator(ScriptedClient(["sport", answer])).annotate(rows("a", "b")))
-    assert (found[1].status, found[1].label, found[1].reason) == (status, label, reason)
-    assert found[1].raw == answer.text
-    assert found[1].confidence is None
+    ]
+    for answer, status, label, reason in cases:
+        with subtests.test(repr((answer, status, label, reason))):
+            # A good row before it, so that the breaker does not mind.
+            found = list(annotator(ScriptedClient(["sport", answer])).annotate(rows("a", "b")))
+            assert (found[1].status, found[1].label, found[1].reason) == (status, label, reason)
+            assert found[1].raw == answer.text
+            assert found[1].confidence is None
 
 
 def test_run_whose_first_rows_all_fail_stops_with_the_cause() -> None:

@@ -39,46 +39,43 @@ def entity(name: str) -> list[dict[str, Any]]:
 ENTITIES = List({"start": Value("int32"), "end": Value("int32"), "label": Value("string")})
 
 
-@pytest.mark.parametrize(
-    ("kind", "labels", "feature"),
-    [
+def test_labels_outside_the_list_are_counted(subtests: pytest.Subtests, caplog: pytest.LogCaptureFixture) -> None:
+    cases: list[tuple[str, list[Any], Any]] = [
         ("text-classification", [*BY_COUNT, None, ""], None),
         ("text-classification", [0] * 8 + [1, 2], ClassLabel(names=["film", "sprt", "music"])),
         ("multi-label", [[], *([name] for name in BY_COUNT)], List(Value("string"))),
         ("multi-label", [[0]] * 8 + [[1], [2]], List(ClassLabel(names=["film", "sprt", "music"]))),
         ("token-classification", [[], *map(entity, BY_COUNT)], ENTITIES),
-    ],
-)
-def test_labels_outside_the_list_are_counted(
-    kind: str, labels: list[Any], feature: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    if kind == "token-classification":
-        done = Dataset.from_dict({"text": ["t"] * len(labels), "answer": ["[]"] * len(labels), "label": labels})
-        done = done.cast_column("label", feature)
-    else:
-        done = rows(labels, feature)
-    with caplog.at_level(logging.WARNING):
-        annotate(done, recipe(kind))
-    (line,) = [record.getMessage() for record in caplog.records if "task.human" in record.getMessage()]
-    # Two of ten labels: one slip of the pen and one class that is not listed.
-    assert "2 of 10 human labels" in line
-    assert "'music' 1 times" in line
-    assert "'sprt' 1 times (did you mean 'sport'?)" in line
+    ]
+    for kind, labels, feature in cases:
+        with subtests.test(repr((kind, labels, feature))):
+            caplog.clear()
+            if kind == "token-classification":
+                done = Dataset.from_dict({"text": ["t"] * len(labels), "answer": ["[]"] * len(labels), "label": labels})
+                done = done.cast_column("label", feature)
+            else:
+                done = rows(labels, feature)
+            with caplog.at_level(logging.WARNING):
+                annotate(done, recipe(kind))
+            (line,) = [record.getMessage() for record in caplog.records if "task.human" in record.getMessage()]
+            # Two of ten labels: one slip of the pen and one class that is not listed.
+            assert "2 of 10 human labels" in line
+            assert "'music' 1 times" in line
+            assert "'sprt' 1 times (did you mean 'sport'?)" in line
 
 
-@pytest.mark.parametrize(
-    ("labels", "feature"),
-    [
+def test_listed_labels_are_no_matter(subtests: pytest.Subtests, caplog: pytest.LogCaptureFixture) -> None:
+    cases: list[tuple[list[Any], Any]] = [
         (["film", "sport", None], None),
         ([1, 0, -1], ClassLabel(names=["sport", "film"])),
         ([1, 0, None], Value("int64")),
         ([1.0, 0.0, None], Value("float64")),
-    ],
-)
-def test_listed_labels_are_no_matter(labels: list[Any], feature: Any, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        annotate(rows(labels, feature), recipe())
-    assert not caplog.records
+    ]
+    for labels, feature in cases:
+        with subtests.test(repr((labels, feature))):
+            with caplog.at_level(logging.WARNING):
+                annotate(rows(labels, feature), recipe())
+            assert not caplog.records
 
 
 def test_mostly_unknown_labels_end_the_run_before_it_begins(

@@ -156,9 +156,8 @@ def test_labels_that_the_tokenizer_writes_alike_are_told(tmp_path: Path) -> None
 CLASSES = {"kind": "text-classification", "labels": ["film", "sport"]}
 
 
-@pytest.mark.parametrize(
-    ("task", "annotator", "words"),
-    [
+def test_wrong_keys_are_told_before_anything_is_loaded(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         (CLASSES, {"response_format": "json_schema"}, "`response_format: json_schema`"),
         (CLASSES, {"num_samples": 2}, "`num_samples: 2`"),
         (CLASSES, {"scoring": True, "temperature": 0.5}, "`scoring: true`"),
@@ -179,28 +178,25 @@ CLASSES = {"kind": "text-classification", "labels": ["film", "sport"]}
             "without a step",
         ),
         ({"kind": "text-scale", "scale": {"low": 0, "high": 5000}}, {"scoring": True}, "5001"),
-    ],
-)
-def test_wrong_keys_are_told_before_anything_is_loaded(
-    task: dict[str, Any], annotator: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(RecipeError, match=words) as caught:
-        annotate(Dataset.from_dict({"text": ["a"]}), recipe("nowhere", task, **annotator))
-    assert len(str(caught.value).splitlines()) == 1
+    ]
+    for task, annotator, words in cases:
+        with subtests.test(repr((task, annotator, words))):
+            with pytest.raises(RecipeError, match=words) as caught:
+                annotate(Dataset.from_dict({"text": ["a"]}), recipe("nowhere", task, **annotator))
+            assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    ("schema", "answers"),
-    [
+def test_the_answers_of_a_closed_schema(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[LabelSchema, tuple[str, ...]]] = [
         (LabelSchema(names=("b", "a")), ("b", "a")),
         (LabelSchema(names=("b", "a"), abstain=True), ("b", "a", "abstain")),
         (LabelSchema(kind="text-scale", scale=Scale(1, 5)), ("1", "2", "3", "4", "5")),
         (LabelSchema(kind="text-scale", scale=Scale(0, 0.3, 0.1), abstain=True), ("0", "0.1", "0.2", "0.3", "abstain")),
         (LabelSchema(kind="text-scale", scale=Scale(-1, 1, 0.75)), ("-1", "-0.25", "0.5")),
-    ],
-)
-def test_the_answers_of_a_closed_schema(schema: LabelSchema, answers: tuple[str, ...]) -> None:
-    assert scored_answers(schema) == answers
+    ]
+    for schema, answers in cases:
+        with subtests.test(repr((schema, answers))):
+            assert scored_answers(schema) == answers
 
 
 def test_open_schemas_have_none() -> None:

@@ -30,15 +30,19 @@ DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or ROOT.parent / "shared" / "d
 Loader = Callable[[str, str], Any]
 
 
-@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
-def test_recipe_is_named_as_its_file_and_makes_a_prompt(file: Path) -> None:
-    recipe = read_recipe(file.stem)
-    assert recipe.name == file.stem
-    assert recipe.source.homepage
-    assert re.search(r"/tree/[0-9a-f]{40}$", recipe.source.homepage)
-    assert (
-        compile_recipe(recipe).prompt().messages("a row")[0].content.startswith(recipe.task.instructions_or_default())
-    )
+def test_recipe_is_named_as_its_file_and_makes_a_prompt(subtests: pytest.Subtests) -> None:
+    for file in RECIPES:
+        with subtests.test(repr(file)):
+            recipe = read_recipe(file.stem)
+            assert recipe.name == file.stem
+            assert recipe.source.homepage
+            assert re.search(r"/tree/[0-9a-f]{40}$", recipe.source.homepage)
+            assert (
+                compile_recipe(recipe)
+                .prompt()
+                .messages("a row")[0]
+                .content.startswith(recipe.task.instructions_or_default())
+            )
 
 
 def test_recipes_of_several_kinds_are_there() -> None:

@@ -121,22 +121,19 @@ def test_draws_and_rows_per_call(tmp_path: Path) -> None:
     assert 100 * 4 < together.likely_answer_tokens < 120 * 15
 
 
-@pytest.mark.parametrize(
-    ("task", "annotator"),
-    [
+def test_what_is_asked_for_makes_answers_longer(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"reasoning": True}, {}),
         ({"candidates": 2}, {}),
         ({"questions": {"plot": {"ask": "Is there a plot?"}}}, {}),
         ({}, {"reasoning_model": True, "temperature": None}),
         ({"kind": "text-generation", "labels": []}, {}),
-    ],
-)
-def test_what_is_asked_for_makes_answers_longer(
-    tmp_path: Path, task: dict[str, Any], annotator: dict[str, Any]
-) -> None:
-    plain = plan(recipe(tmp_path, URL))
-    longer = plan(recipe(tmp_path, URL, task=task, **annotator))
-    assert longer.likely_answer_tokens > plain.likely_answer_tokens
+    ]
+    for task, annotator in cases:
+        with subtests.test(repr((task, annotator))):
+            plain = plan(recipe(tmp_path, URL))
+            longer = plan(recipe(tmp_path, URL, task=task, **annotator))
+            assert longer.likely_answer_tokens > plain.likely_answer_tokens
 
 
 @pytest.mark.parametrize("kind", ["multi-label", "text-scale", "token-classification"])

@@ -37,23 +37,26 @@ def run(*arguments: str) -> str:
     return done.output
 
 
-@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet", "out"])
-@pytest.mark.parametrize("further", [[], ["--stream"]])
 def test_annotated_files_are_published_and_trained_on_with_their_provenance(
-    name: str, further: list[str], recipe: Path, tmp_path: Path
+    subtests: pytest.Subtests, recipe: Path, tmp_path: Path
 ) -> None:
-    if name == "out" and further:
-        pytest.skip("a stream is written to a file")
-    out = tmp_path / name
-    run("annotate", str(recipe), "-o", str(out), *further)
-    (entry,) = provenance(read_table(out))
-    assert (entry["column"], entry["annotator"]["model"]) == ("llm_label", "gpt-x")
-    assert provenance_path(out / "train.parquet" if name == "out" else out).is_file()
-    licenses = ["--license", "mit", "--llm-terms", "unknown", "--dry-run", "--json"]
-    assert "annotation/provenance.json" in run("push", "dataset", str(out), "me/films", *licenses)
-    if name != "out":
-        rows = DataSource.of_file(out).load(StudentConfig(model="none", label_column="llm_label")).train
-        assert provenance(rows) == [entry]
+    names: list[str] = ["out.jsonl", "out.csv", "out.parquet", "out"]
+    furthers: list[list[str]] = [[], ["--stream"]]
+    for further in furthers:
+        for name in names:
+            with subtests.test(repr((name, further))):
+                if name == "out" and further:
+                    pytest.skip("a stream is written to a file")
+                out = tmp_path / name
+                run("annotate", str(recipe), "-o", str(out), *further)
+                (entry,) = provenance(read_table(out))
+                assert (entry["column"], entry["annotator"]["model"]) == ("llm_label", "gpt-x")
+                assert provenance_path(out / "train.parquet" if name == "out" else out).is_file()
+                licenses = ["--license", "mit", "--llm-terms", "unknown", "--dry-run", "--json"]
+                assert "annotation/provenance.json" in run("push", "dataset", str(out), "me/films", *licenses)
+                if name != "out":
+                    rows = DataSource.of_file(out).load(StudentConfig(model="none", label_column="llm_label")).train
+                    assert provenance(rows) == [entry]
 
 
 def test_table_that_is_read_and_written_keeps_its_provenance(recipe: Path, tmp_path: Path) -> None:

@@ -344,20 +344,19 @@ def test_fingerprint_ignores_comments_key_order_and_place(tmp_path: Path) -> Non
     assert re.fullmatch("[0-9a-f]{16}", first.fingerprint())
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
+def test_fingerprint_changes_with_the_content(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    cases: list[tuple[str, str]] = [
         ("name: films", "name: movies"),
         ("rows.jsonl", "others.jsonl"),
         ("What is it about?", "What is it about"),
         ("moving pictures", "motion pictures"),
         ("model: tiny", "model: large"),
         ("  model: tiny\n", "  model: tiny\n  temperature: 0.5\n"),
-    ],
-)
-def test_fingerprint_changes_with_the_content(tmp_path: Path, old: str, new: str) -> None:
-    first = Recipe.from_yaml(write(tmp_path, GOOD)).fingerprint()
-    assert Recipe.from_yaml(write(tmp_path, changed(old, new))).fingerprint() != first
+    ]
+    for old, new in cases:
+        with subtests.test(repr((old, new))):
+            first = Recipe.from_yaml(write(tmp_path, GOOD)).fingerprint()
+            assert Recipe.from_yaml(write(tmp_path, changed(old, new))).fingerprint() != first
 
 
 def test_order_of_labels_counts(tmp_path: Path) -> None:

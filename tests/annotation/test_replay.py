@@ -65,20 +65,23 @@ def several(text: str) -> str:
     return "\n".join(f"{place}. {answer(f'number {number}')}" for place, number in enumerate(numbers, 1))
 
 
-@pytest.mark.parametrize("num_samples", [1, 3])
-@pytest.mark.parametrize("key", ["id", None])
-def test_an_exported_run_is_repeated_to_the_letter(tmp_path: Path, num_samples: int, key: str | None) -> None:
-    with LabelServer(answer) as server:
-        made = recipe(tmp_path, server.base_url, num_samples=num_samples, temperature=0.5)
-        labels = load(made)["train"]
-        asked = len(server.requests)
-        written = export_answers(made, tmp_path / "answers.jsonl", key)
-        assert len(server.requests) == asked
-    assert (written.rows, written.incomplete, written.key) == (20, 0, key or "text")
-    again = load(replayed(made, written.path, key=written.key))["train"]
-    for column in COLUMNS:
-        assert again[column] == labels[column], column
-    assert set(labels["llm_label"]) == {0, 1, None}
+def test_an_exported_run_is_repeated_to_the_letter(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    num_sampless: list[int] = [1, 3]
+    keys: list[str | None] = ["id", None]
+    for key in keys:
+        for num_samples in num_sampless:
+            with subtests.test(repr((num_samples, key))):
+                with LabelServer(answer) as server:
+                    made = recipe(tmp_path, server.base_url, num_samples=num_samples, temperature=0.5)
+                    labels = load(made)["train"]
+                    asked = len(server.requests)
+                    written = export_answers(made, tmp_path / "answers.jsonl", key)
+                    assert len(server.requests) == asked
+                assert (written.rows, written.incomplete, written.key) == (20, 0, key or "text")
+                again = load(replayed(made, written.path, key=written.key))["train"]
+                for column in COLUMNS:
+                    assert again[column] == labels[column], column
+                assert set(labels["llm_label"]) == {0, 1, None}
 
 
 def test_the_annotator_that_repeats_a_run_is_said(tmp_path: Path) -> None:

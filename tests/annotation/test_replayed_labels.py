@@ -48,21 +48,23 @@ def recipe(kind: str, column: str, keys: dict[str, Any], output: str = "llm_labe
     }
 
 
-@pytest.mark.parametrize("suffix", [None, ".parquet", ".jsonl", ".csv"])
-@pytest.mark.parametrize("kind", ANSWERS)
-def test_replaying_our_own_label_column_gives_the_same_labels(kind: str, suffix: str | None, tmp_path: Path) -> None:
-    keys, answers = ANSWERS[kind]
-    rows = Dataset.from_dict({"text": [PASSAGE] * 4, "other": ["Who left?"] * 4, "said": answers})
-    first = annotate(rows, recipe(kind, "said", keys))
-    again = first
-    if suffix is not None:
-        (path,) = write_table(DatasetDict({"train": first}), tmp_path / f"first{suffix}")
-        again = read_table(path)["train"]
-    second = annotate(again, recipe(kind, "llm_label", keys, output="again"))
-    assert second["again"][:] == first["llm_label"][:]
-    assert second["again_status"][:] == first["llm_label_status"][:]
-    assert STATUSES[first["llm_label_status"][3]] == "unparsed"
-    assert any(label not in (None, []) for label in first["llm_label"][:3])
+def test_replaying_our_own_label_column_gives_the_same_labels(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    suffixs: list[str | None] = [None, ".parquet", ".jsonl", ".csv"]
+    for kind in ANSWERS:
+        for suffix in suffixs:
+            with subtests.test(repr((suffix, kind))):
+                keys, answers = ANSWERS[kind]
+                rows = Dataset.from_dict({"text": [PASSAGE] * 4, "other": ["Who left?"] * 4, "said": answers})
+                first = annotate(rows, recipe(kind, "said", keys))
+                again = first
+                if suffix is not None:
+                    (path,) = write_table(DatasetDict({"train": first}), tmp_path / f"first{suffix}")
+                    again = read_table(path)["train"]
+                second = annotate(again, recipe(kind, "llm_label", keys, output="again"))
+                assert second["again"][:] == first["llm_label"][:]
+                assert second["again_status"][:] == first["llm_label_status"][:]
+                assert STATUSES[first["llm_label_status"][3]] == "unparsed"
+                assert any(label not in (None, []) for label in first["llm_label"][:3])
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,17 @@ def test_a_run_without_labels_stops_after_fifty_asked_rows(answer: Completion, f
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "answers",
-    [[READ] * 25 + [UNREAD] * 100, [UNREAD] * 49, [Completion(0, text="abstain")] * 60, [READ] * 50 + [BROKE] * 500],
-)
-def test_other_runs_go_on(answers: list[Completion]) -> None:
-    found, _ = run(answers)
-    assert len(found) == len(answers)
+def test_other_runs_go_on(subtests: pytest.Subtests) -> None:
+    cases: list[list[Completion]] = [
+        [READ] * 25 + [UNREAD] * 100,
+        [UNREAD] * 49,
+        [Completion(0, text="abstain")] * 60,
+        [READ] * 50 + [BROKE] * 500,
+    ]
+    for answers in cases:
+        with subtests.test(repr(answers)):
+            found, _ = run(answers)
+            assert len(found) == len(answers)
 
 
 @pytest.mark.parametrize(("answers", "ends"), [([BROKE] * 60, False), ([UNREAD] * 60, True)])

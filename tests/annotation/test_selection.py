@@ -51,18 +51,18 @@ def test_random_gives_each_example_its_chance() -> None:
     assert all(560 < count < 774 for count in drawn.values())
 
 
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [
+def test_balanced_is_balanced(subtests: pytest.Subtests) -> None:
+    count_cases: list[tuple[int, dict[str, int]]] = [
         (3, {"film": 1, "sport": 1, "music": 1}),
         # There is one of music only: the others share its places, none with more than one above the other.
         (7, {"film": 3, "sport": 3, "music": 1}),
         (9, {"film": 4, "sport": 4, "music": 1}),
-    ],
-)
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_balanced_is_balanced(count: int, expected: dict[str, int], seed: int) -> None:
-    assert Counter(example.label for example in choose("balanced", count, seed)) == expected
+    ]
+    seeds: list[int] = [0, 1, 2]
+    for seed in seeds:
+        for count, expected in count_cases:
+            with subtests.test(repr((count, expected, seed))):
+                assert Counter(example.label for example in choose("balanced", count, seed)) == expected
 
 
 def test_balanced_with_fewer_places_than_labels_draws_the_labels_too() -> None:
@@ -202,9 +202,8 @@ def test_diverse_by_the_packaged_encoder(tmp_path: Path) -> None:
     assert compile_recipe(made).prompt().fingerprint() == compile_recipe(made).prompt().fingerprint()
 
 
-@pytest.mark.parametrize(
-    ("task", "annotator", "message"),
-    [
+def test_a_selection_that_makes_no_sense(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         ({}, {"example_selection": {"method": "random"}}, "`annotator.example_selection` chooses among"),
         (
             {"rows_per_call": 5},
@@ -219,15 +218,13 @@ def test_diverse_by_the_packaged_encoder(tmp_path: Path) -> None:
         ({}, {"examples": EXAMPLES, "example_selection": {"method": "best"}}, "`annotator.example_selection.method`"),
         ({}, {"examples": EXAMPLES, "example_selection": {"count": 0}}, "`annotator.example_selection.count`"),
         ({}, {"examples": EXAMPLES, "example_selection": {"cuont": 1}}, "Did you mean `count`"),
-    ],
-)
-def test_a_selection_that_makes_no_sense(
-    tmp_path: Path, task: dict[str, Any], annotator: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(RecipeError) as caught:
-        recipe(tmp_path, task, **annotator)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    ]
+    for task, annotator, message in cases:
+        with subtests.test(repr((task, annotator, message))):
+            with pytest.raises(RecipeError) as caught:
+                recipe(tmp_path, task, **annotator)
+            assert message in str(caught.value)
+            assert "\n" not in str(caught.value)
 
 
 def test_scale_values_are_balanced() -> None:

@@ -124,9 +124,8 @@ def test_a_variable_of_a_header_that_is_not_set_is_named_before_anything_is_sent
     assert not store_path().exists()
 
 
-@pytest.mark.parametrize(
-    ("keys", "word"),
-    [
+def test_keys_that_cannot_be_sent_are_errors_in_one_line(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"extra_body": {"model": "other"}}, "extra_body"),
         ({"extra_body": {"messages": []}}, "extra_body"),
         ({"extra_body": {"stream": True}}, "extra_body"),
@@ -146,22 +145,21 @@ def test_a_variable_of_a_header_that_is_not_set_is_named_before_anything_is_sent
         ({"client": "transformers", "extra_body": {"top_k": 1}}, "extra_body"),
         ({"client": "recorded", "column": "a", "logprobs": True}, "logprobs"),
         ({"batch": True, "base_url": "https://api.anthropic.com/v1"}, "batch"),
-    ],
-)
-def test_keys_that_cannot_be_sent_are_errors_in_one_line(keys: dict[str, Any], word: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        read_recipe(recipe("http://127.0.0.1:9/v1", **keys))
-    assert word in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert SECRET not in str(caught.value)
+    ]
+    for keys, word in cases:
+        with subtests.test(repr((keys, word))):
+            with pytest.raises(ConfigError) as caught:
+                read_recipe(recipe("http://127.0.0.1:9/v1", **keys))
+            assert word in str(caught.value)
+            assert "\n" not in str(caught.value)
+            assert SECRET not in str(caught.value)
 
 
 # How the length of an answer is limited
 
 
-@pytest.mark.parametrize(
-    ("model", "url", "reasoning", "name"),
-    [
+def test_the_limit_is_sent_as_each_server_knows_it(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str, bool, str]] = [
         ("gpt-4.1", "https://api.openai.com/v1", False, "max_tokens"),
         ("gpt-5-mini", "https://api.openai.com/v1", True, "max_completion_tokens"),
         ("o3-deployment", "https://mine.openai.azure.com/openai/v1", True, "max_completion_tokens"),
@@ -172,12 +170,14 @@ def test_keys_that_cannot_be_sent_are_errors_in_one_line(keys: dict[str, Any], w
         ("openai/o3", "https://openrouter.ai/api/v1", True, "max_tokens"),
         ("o4-mini", "https://llm.example.org/v1", True, "max_completion_tokens"),
         ("gpt-5-chat", "https://notopenai.com/v1", True, "max_tokens"),
-    ],
-)
-def test_the_limit_is_sent_as_each_server_knows_it(model: str, url: str, reasoning: bool, name: str) -> None:
-    assert limit_parameter(model, url, reasoning=reasoning) == name
-    body = chat_body(model, url, Sampling(reasoning=reasoning, max_tokens=99), Request(0, (Message("user", "?"),)))
-    assert {key: body[key] for key in body if key.startswith("max_")} == {name: 99}
+    ]
+    for model, url, reasoning, name in cases:
+        with subtests.test(repr((model, url, reasoning, name))):
+            assert limit_parameter(model, url, reasoning=reasoning) == name
+            body = chat_body(
+                model, url, Sampling(reasoning=reasoning, max_tokens=99), Request(0, (Message("user", "?"),))
+            )
+            assert {key: body[key] for key in body if key.startswith("max_")} == {name: 99}
 
 
 def test_a_proxy_with_names_of_its_own_can_be_sent_the_other_limit() -> None:
@@ -278,22 +278,21 @@ def test_truncated_prompts_are_in_the_provenance() -> None:
 # Log-probabilities, and columns that are no texts
 
 
-@pytest.mark.parametrize(
-    ("kind", "task"),
-    [(kind, task) for kind, (task, _, _) in KINDS.items() if kind != "text-classification"]
-    + [("text-classification", {"labels": ["positive", "negative"], "candidates": 2})],
-)
-def test_logprobs_without_an_effect_are_an_error(kind: str, task: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=r"annotator\.logprobs"):
-        read_recipe(recipe("http://127.0.0.1:9/v1", kind=kind, task=task, logprobs=True))
+def test_logprobs_without_an_effect_are_an_error(subtests: pytest.Subtests) -> None:
+    cases = list(
+        [(kind, task) for kind, (task, _, _) in KINDS.items() if kind != "text-classification"]
+        + [("text-classification", {"labels": ["positive", "negative"], "candidates": 2})]
+    )
+    for kind, task in cases:
+        with subtests.test(repr((kind, task))), pytest.raises(RecipeError, match=r"annotator\.logprobs"):
+            read_recipe(recipe("http://127.0.0.1:9/v1", kind=kind, task=task, logprobs=True))
 
 
 MESSAGES = [{"role": "user", "content": "Is it good?"}, {"role": "assistant", "content": "No, it's dull."}]
 
 
-@pytest.mark.parametrize(
-    ("cell", "shown"),
-    [
+def test_cells_that_are_no_texts_are_shown_as_turns_or_json(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str]] = [
         (MESSAGES, "user: Is it good?\nassistant: No, it's dull."),
         ([{"from": "human", "value": "Is it good?"}], "human: Is it good?"),
         ({"title": "Ein Film", "länge": 3}, '{"title": "Ein Film", "länge": 3}'),
@@ -301,9 +300,8 @@ MESSAGES = [{"role": "user", "content": "Is it good?"}, {"role": "assistant", "c
         ([{"text": "a"}], '[{"text": "a"}]'),
         ([{"role": "user", "content": [{"type": "text", "text": "Look:"}, {"type": "image"}]}], "user: Look: [image]"),
         (0, "0"),
-    ],
-)
-def test_cells_that_are_no_texts_are_shown_as_turns_or_json(cell: Any, shown: str) -> None:
-    with ChatServer(lambda _: "negative") as server:
-        annotate(data(cell), recipe(server.base_url))
-        assert f"<text>\n{shown}\n</text>" in server.prompts()[0]
+    ]
+    for cell, shown in cases:
+        with subtests.test(repr((cell, shown))), ChatServer(lambda _: "negative") as server:
+            annotate(data(cell), recipe(server.base_url))
+            assert f"<text>\n{shown}\n</text>" in server.prompts()[0]

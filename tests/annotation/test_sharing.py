@@ -18,15 +18,17 @@ def test_what_can_not_be_divided_goes_to_the_first() -> None:
     assert [part.max_in_flight for part in split_rate_limits(annotator(max_in_flight=11), 4)] == [3, 3, 3, 2]
 
 
-@pytest.mark.parametrize("actors", [1, 2, 3, 7, 64])
-def test_the_parts_are_the_whole(actors: int) -> None:
-    parts = split_rate_limits(
-        annotator(max_in_flight=65, requests_per_minute=10_000, tokens_per_minute=50_000_000), actors
-    )
-    assert len(parts) == actors
-    assert sum(part.max_in_flight for part in parts) == 65
-    assert sum(part.requests_per_minute or 0 for part in parts) == pytest.approx(10_000, rel=1e-12)
-    assert sum(part.tokens_per_minute or 0 for part in parts) == pytest.approx(50_000_000, rel=1e-12)
+def test_the_parts_are_the_whole(subtests: pytest.Subtests) -> None:
+    cases: list[int] = [1, 2, 3, 7, 64]
+    for actors in cases:
+        with subtests.test(repr(actors)):
+            parts = split_rate_limits(
+                annotator(max_in_flight=65, requests_per_minute=10_000, tokens_per_minute=50_000_000), actors
+            )
+            assert len(parts) == actors
+            assert sum(part.max_in_flight for part in parts) == 65
+            assert sum(part.requests_per_minute or 0 for part in parts) == pytest.approx(10_000, rel=1e-12)
+            assert sum(part.tokens_per_minute or 0 for part in parts) == pytest.approx(50_000_000, rel=1e-12)
 
 
 @pytest.mark.parametrize(

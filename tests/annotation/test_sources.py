@@ -54,9 +54,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("source", "count"),
-    [
+def test_sources_are_spelled_as_in_load_dataset(subtests: pytest.Subtests, folder: Path) -> None:
+    cases: list[tuple[dict[str, Any], dict[str, int]]] = [
         ({"path": "data", "data_files": "a.jsonl"}, {"train": 4}),
         ({"path": "data", "data_files": {"train": "a.jsonl", "test": ["inner/b.jsonl"]}}, {"train": 4, "test": 3}),
         ({"path": "data", "data_dir": "inner"}, {"train": 3}),
@@ -68,15 +67,15 @@ def folder(tmp_path: Path) -> Path:
         ({"path": "data/a.jsonl"}, {"train": 4}),
         ({"path": "saved"}, {"train": 4}),
         ({"path": "saved_splits", "split": "test"}, {"test": 2}),
-    ],
-)
-def test_sources_are_spelled_as_in_load_dataset(source: dict[str, Any], count: dict[str, int], folder: Path) -> None:
-    Dataset.from_list(ROWS).save_to_disk(str(folder / "saved"))
-    DatasetDict({"train": Dataset.from_list(ROWS), "test": Dataset.from_list(ROWS[:2])}).save_to_disk(
-        str(folder / "saved_splits")
-    )
-    splits = read(recipe(**source), folder)
-    assert {name: len(rows) for name, rows in splits.items()} == count
+    ]
+    for source, count in cases:
+        with subtests.test(repr((source, count))):
+            Dataset.from_list(ROWS).save_to_disk(str(folder / "saved"))
+            DatasetDict({"train": Dataset.from_list(ROWS), "test": Dataset.from_list(ROWS[:2])}).save_to_disk(
+                str(folder / "saved_splits")
+            )
+            splits = read(recipe(**source), folder)
+            assert {name: len(rows) for name, rows in splits.items()} == count
 
 
 def test_files_of_a_repository_are_left_to_it() -> None:
@@ -107,10 +106,11 @@ def test_columns_and_types_are_chosen(folder: Path) -> None:
             load_source(Recipe.from_dict(recipe(path="json", data_files="data/a.jsonl", **wrong), folder=folder))
 
 
-@pytest.mark.parametrize("option", ["token", "storage_options", "data_files", "sep", "trust_remote_code"])
-def test_options_are_those_of_the_reader_only(option: str) -> None:
-    with pytest.raises(RecipeError, match=option):
-        Recipe.from_dict(recipe(path="csv", data_files="a.csv", options={option: "x"}))
+def test_options_are_those_of_the_reader_only(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["token", "storage_options", "data_files", "sep", "trust_remote_code"]
+    for option in cases:
+        with subtests.test(repr(option)), pytest.raises(RecipeError, match=option):
+            Recipe.from_dict(recipe(path="csv", data_files="a.csv", options={option: "x"}))
 
 
 def test_empty_file_stops_no_other(folder: Path) -> None:

@@ -31,9 +31,8 @@ def recipe(folder: Path, task: dict[str, Any], **annotator: Any) -> Recipe:
     return Recipe.from_dict(content, folder=folder)
 
 
-@pytest.mark.parametrize(
-    ("task", "message"),
-    [
+def test_keys_that_do_not_go_together(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         (
             {**CHOICE, "rows_per_call": 5, "reasoning": True},
             "`task.rows_per_call` is 5: several rows in one call are answered with labels alone. Remove `reasoning`, "
@@ -98,13 +97,13 @@ def recipe(folder: Path, task: dict[str, Any], **annotator: Any) -> Recipe:
         ({**CHOICE, "text": []}, "`task.text` is []. Name each column once."),
         ({**CHOICE, "question": "asked", "context": "passage"}, "kind 'question-answering' needs both"),
         ({**CHOICE, "rows_per_cal": 5}, "`task.rows_per_cal` is not a key. Did you mean `rows_per_call`?"),
-    ],
-)
-def test_keys_that_do_not_go_together(tmp_path: Path, task: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError) as caught:
-        recipe(tmp_path, task)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    ]
+    for task, message in cases:
+        with subtests.test(repr((task, message))):
+            with pytest.raises(RecipeError) as caught:
+                recipe(tmp_path, task)
+            assert message in str(caught.value)
+            assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("client", ["embedding", "recorded"])
@@ -129,9 +128,8 @@ STARS = {"kind": "text-scale", "scale": {"low": 1, "high": 5}}
 OSLO = {"passage": "Ann lives in Oslo.", "asked": "Where?"}
 
 
-@pytest.mark.parametrize(
-    ("task", "example", "shown"),
-    [
+def test_examples_stand_as_human_labels_do(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    task_cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         (CHOICE, {"text": "x", "label": "sport"}, "sport"),
         (CHOICE, {"text": "x", "label": 1}, "sport"),
         ({**CHOICE, "abstain": True}, {"text": "x", "label": "abstain"}, "abstain"),
@@ -160,17 +158,16 @@ OSLO = {"passage": "Ann lives in Oslo.", "asked": "Where?"}
         (ANSWERS, {"row": OSLO, "label": "Oslo"}, "Oslo"),
         (ANSWERS, {"row": OSLO, "label": {"text": ["Oslo"], "answer_start": [13]}}, "Oslo"),
         ({"kind": "text-generation"}, {"text": "x", "label": 'Answer: "yes"'}, 'Answer: "yes"'),
-    ],
-)
-@pytest.mark.parametrize("in_file", [True, False])
-def test_examples_stand_as_human_labels_do(
-    tmp_path: Path, task: dict[str, Any], example: dict[str, Any], shown: str, in_file: bool
-) -> None:
-    (tmp_path / "shown.jsonl").write_text(json.dumps(example) + "\n", encoding="utf-8")
-    made = recipe(tmp_path, task, examples="shown.jsonl" if in_file else [example])
-    messages = compile_recipe(made).prompt().messages("a row")
-    assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
-    assert messages[2].content == shown
+    ]
+    in_files: list[bool] = [True, False]
+    for in_file in in_files:
+        for task, example, shown in task_cases:
+            with subtests.test(repr((task, example, shown, in_file))):
+                (tmp_path / "shown.jsonl").write_text(json.dumps(example) + "\n", encoding="utf-8")
+                made = recipe(tmp_path, task, examples="shown.jsonl" if in_file else [example])
+                messages = compile_recipe(made).prompt().messages("a row")
+                assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
+                assert messages[2].content == shown
 
 
 @pytest.mark.parametrize("column", ["text", "title"])
@@ -196,9 +193,8 @@ def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> Non
     ]
 
 
-@pytest.mark.parametrize(
-    ("task", "example", "message"),
-    [
+def test_examples_that_can_not_be_shown(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         (CHOICE, {"text": "x", "label": 2}, "has the label 2 for 'x'. Use one of: film, sport."),
         ({**CHOICE, "labels": ["1", "2"]}, {"text": "x", "label": 1}, "`annotator.examples`"),
         (CHOICE, {"text": "x", "label": "abstain"}, "has the label 'abstain' for 'x'. Use one of: film, sport."),
@@ -220,17 +216,15 @@ def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> Non
             {"text": "x", "label": "film"},
             "has None as answer to 'moving' for 'x'. Add to `answers` one of: yes, no.",
         ),
-    ],
-)
-def test_examples_that_can_not_be_shown(
-    tmp_path: Path, task: dict[str, Any], example: dict[str, Any], message: str
-) -> None:
-    made = recipe(tmp_path, task, examples=[example])
-    with pytest.raises(RecipeError) as caught:
-        compile_recipe(made).prompt()
-    assert message in str(caught.value)
-    assert str(caught.value).startswith("`annotator.examples` ")
-    assert "\n" not in str(caught.value)
+    ]
+    for task, example, message in cases:
+        with subtests.test(repr((task, example, message))):
+            made = recipe(tmp_path, task, examples=[example])
+            with pytest.raises(RecipeError) as caught:
+                compile_recipe(made).prompt()
+            assert message in str(caught.value)
+            assert str(caught.value).startswith("`annotator.examples` ")
+            assert "\n" not in str(caught.value)
 
 
 def test_examples_of_every_strategy_are_in_the_form_of_the_answer(tmp_path: Path) -> None:
@@ -302,9 +296,8 @@ def test_where_labels_come_from_names_strategy_selection_examples_and_codebook(t
     assert (plain["strategy"], plain["examples"], plain["guidelines_hash"]) == ({}, 0, None)
 
 
-@pytest.mark.parametrize(
-    ("strategy", "form", "words"),
-    [
+def test_what_is_asked_for_is_what_is_read(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], str, str]] = [
         ({"reasoning": True, "questions": QUESTIONS}, "text", "in a few sentences. Then answer with one line per"),
         (
             {"questions": QUESTIONS},
@@ -322,11 +315,11 @@ def test_where_labels_come_from_names_strategy_selection_examples_and_codebook(t
             "json_schema",
             'Answer only with a JSON object {"answers": [{"row": 1, "label": "..."}, ...]}',
         ),
-    ],
-)
-def test_what_is_asked_for_is_what_is_read(tmp_path: Path, strategy: dict[str, Any], form: str, words: str) -> None:
-    made = recipe(tmp_path, {**CHOICE, **strategy}, response_format=form)
-    assert words in compile_recipe(made).prompt().messages("x")[0].content
+    ]
+    for strategy, form, words in cases:
+        with subtests.test(repr((strategy, form, words))):
+            made = recipe(tmp_path, {**CHOICE, **strategy}, response_format=form)
+            assert words in compile_recipe(made).prompt().messages("x")[0].content
 
 
 @pytest.mark.parametrize(
@@ -353,22 +346,21 @@ def test_an_encoder_learns_from_rows_and_codes(tmp_path: Path) -> None:
     assert [annotation.label for annotation in found] == ["same", "other"]
 
 
-@pytest.mark.parametrize(
-    ("keys", "field"),
-    [
+def test_the_human_labels_are_never_shown_to_the_annotator(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"text": "label"}, "task.text"),
         ({"kind": "text-pair", "text": ["a", "label"]}, "task.text"),
         ({"kind": "token-classification", "tokens": "label"}, "task.tokens"),
         ({"kind": "question-answering", "labels": [], "question": "q", "context": "label"}, "task.context"),
-    ],
-)
-def test_the_human_labels_are_never_shown_to_the_annotator(keys: dict[str, Any], field: str) -> None:
-    task = {"kind": "text-classification", "labels": ["film", "sport"], "human": "label", **keys}
-    content = {"name": "shown", "source": {"path": "json"}, "task": task}
-    with pytest.raises(RecipeError) as caught:
-        Recipe.from_dict({**content, "annotator": {"client": "recorded", "column": "said"}})
-    assert "`task.human` is 'label'" in str(caught.value)
-    assert f"`{field}`" in str(caught.value)
+    ]
+    for keys, field in cases:
+        with subtests.test(repr((keys, field))):
+            task = {"kind": "text-classification", "labels": ["film", "sport"], "human": "label", **keys}
+            content = {"name": "shown", "source": {"path": "json"}, "task": task}
+            with pytest.raises(RecipeError) as caught:
+                Recipe.from_dict({**content, "annotator": {"client": "recorded", "column": "said"}})
+            assert "`task.human` is 'label'" in str(caught.value)
+            assert f"`{field}`" in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["annotator", "task", "source"])

@@ -38,9 +38,8 @@ def recipe(folder: Path, *, source: Any = None, task: Any = None, engine: Any = 
     return folder / "recipe.yaml"
 
 
-@pytest.mark.parametrize(
-    ("variable", "url", "allowed"),
-    [
+def test_known_secret_goes_to_its_own_server_only(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str, bool]] = [
         ("OPENAI_API_KEY", "https://api.openai.com/v1", True),
         ("OPENAI_API_KEY", "https://API.OpenAI.com./v1", True),
         ("OPENAI_API_KEY", "http://localhost:8000/v1", True),
@@ -73,10 +72,10 @@ def recipe(folder: Path, *, source: Any = None, task: Any = None, engine: Any = 
         ("GOOGLE_APPLICATION_CREDENTIALS", EVIL, False),
         ("DJANGO_SECRET", EVIL, False),
         ("AWS_SECRET_ACCESS_KEY", "http://localhost:8000/v1", False),
-    ],
-)
-def test_known_secret_goes_to_its_own_server_only(variable: str, url: str, allowed: bool) -> None:
-    assert may_receive(variable, url) is allowed
+    ]
+    for variable, url, allowed in cases:
+        with subtests.test(repr((variable, url, allowed))):
+            assert may_receive(variable, url) is allowed
 
 
 @pytest.mark.parametrize(
@@ -90,16 +89,22 @@ def test_own_recipe_sends_no_known_secret_to_a_foreign_server(annotator: dict[st
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "url", ["evil.example/v1", "llm:8000/v1", "https://user:hunter2@evil.example/v1", "https://evil.example:99999/v1"]
-)
-@pytest.mark.parametrize("pulled", [False, True])
-def test_a_wrong_address_is_reported_before_it_has_to_be_confirmed(url: str, pulled: bool, tmp_path: Path) -> None:
-    folder = as_pulled(tmp_path) if pulled else tmp_path
-    with pytest.raises(RecipeError, match=r"`annotator\.base_url`") as caught:
-        Recipe.from_yaml(recipe(folder, base_url=url, api_key_env="HF_TOKEN"))
-    assert not isinstance(caught.value, UntrustedRecipeError)
-    assert "hunter2" not in str(caught.value)
+def test_a_wrong_address_is_reported_before_it_has_to_be_confirmed(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    urls: list[str] = [
+        "evil.example/v1",
+        "llm:8000/v1",
+        "https://user:hunter2@evil.example/v1",
+        "https://evil.example:99999/v1",
+    ]
+    pulleds: list[bool] = [False, True]
+    for pulled in pulleds:
+        for url in urls:
+            with subtests.test(repr((url, pulled))):
+                folder = as_pulled(tmp_path) if pulled else tmp_path
+                with pytest.raises(RecipeError, match=r"`annotator\.base_url`") as caught:
+                    Recipe.from_yaml(recipe(folder, base_url=url, api_key_env="HF_TOKEN"))
+                assert not isinstance(caught.value, UntrustedRecipeError)
+                assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -112,23 +117,29 @@ def test_own_recipe_for_an_own_server_needs_no_confirmation(annotator: dict[str,
     )
 
 
-@pytest.mark.parametrize("path", ["~/.ssh/id_rsa", "../../.env", "/etc/passwd", "/proc/self/environ", "link.txt"])
-@pytest.mark.parametrize("key", ["guidelines_file", "examples", "data_files"])
-def test_hidden_and_system_files_do_not_go_to_a_foreign_server(path: str, key: str, tmp_path: Path) -> None:
-    folder = tmp_path / "clone"
-    (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws" / "credentials").write_text("secret")
-    folder.mkdir()
-    (folder / "link.txt").symlink_to(tmp_path / ".aws" / "credentials")
-    every: dict[str, dict[str, Any]] = {
-        "guidelines_file": {"task": {"guidelines_file": path}},
-        "examples": {"examples": path},
-        "data_files": {"source": {"path": "text", "data_files": {"train": [path]}}},
-    }
-    parts = every[key]
-    with pytest.raises(UntrustedRecipeError, match=key):
-        Recipe.from_yaml(recipe(folder, base_url=EVIL, api_key_env=None, **parts))
-    Recipe.from_yaml(recipe(folder, base_url="http://localhost:1/v1", api_key_env=None, **parts))
+def test_hidden_and_system_files_do_not_go_to_a_foreign_server(
+    subtests: pytest.Subtests, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    paths: list[str] = ["~/.ssh/id_rsa", "../../.env", "/etc/passwd", "/proc/self/environ", "link.txt"]
+    keys: list[str] = ["guidelines_file", "examples", "data_files"]
+    for key in keys:
+        for path in paths:
+            with subtests.test(repr((path, key))):
+                tmp_path = tmp_path_factory.mktemp("case")
+                folder = tmp_path / "clone"
+                (tmp_path / ".aws").mkdir()
+                (tmp_path / ".aws" / "credentials").write_text("secret")
+                folder.mkdir()
+                (folder / "link.txt").symlink_to(tmp_path / ".aws" / "credentials")
+                every: dict[str, dict[str, Any]] = {
+                    "guidelines_file": {"task": {"guidelines_file": path}},
+                    "examples": {"examples": path},
+                    "data_files": {"source": {"path": "text", "data_files": {"train": [path]}}},
+                }
+                parts = every[key]
+                with pytest.raises(UntrustedRecipeError, match=key):
+                    Recipe.from_yaml(recipe(folder, base_url=EVIL, api_key_env=None, **parts))
+                Recipe.from_yaml(recipe(folder, base_url="http://localhost:1/v1", api_key_env=None, **parts))
 
 
 def test_address_that_looks_like_the_hub_gets_no_token(tmp_path: Path) -> None:
@@ -160,10 +171,11 @@ def in_the_cache(folder: Path) -> Path:
     return place
 
 
-@pytest.mark.parametrize("kind", [as_pulled, as_published, as_downloaded, in_the_cache])
-@pytest.mark.parametrize(
-    ("field", "parts"),
-    [
+def test_downloaded_recipe_leaves_its_folder_by_no_way(
+    subtests: pytest.Subtests, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kinds: list[Any] = [as_pulled, as_published, as_downloaded, in_the_cache]
+    field_cases: list[tuple[str, dict[str, Any]]] = [
         ("base_url", {"base_url": EVIL, "api_key_env": None}),
         ("base_url", {"base_url": "http://10.0.0.1/v1", "api_key_env": None}),
         ("api_key_env", {"base_url": EVIL, "api_key_env": "MY_SERVER_KEY"}),
@@ -185,26 +197,27 @@ def in_the_cache(folder: Path) -> Path:
         ("path", {"source": {"path": "/home/user/data"}}),
         ("model", {"client": "transformers", "model": "../../../../model"}),
         ("address", {"engine": {"name": "ray", "address": "evil.example:6379"}}),
-    ],
-)
-def test_downloaded_recipe_leaves_its_folder_by_no_way(
-    kind: Any, field: str, parts: dict[str, Any], tmp_path: Path
+    ]
+    for field, parts in field_cases:
+        for kind in kinds:
+            with subtests.test(repr((kind, field, parts))):
+                tmp_path = tmp_path_factory.mktemp("case")
+                folder = kind(tmp_path / "pulled")
+                (tmp_path / "outside.txt").write_text("secret")
+                (folder / "data").mkdir()
+                (folder / "data" / "rows.jsonl").symlink_to(tmp_path / "outside.txt")
+                (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
+                path = recipe(folder, **parts)
+                with pytest.raises(UntrustedRecipeError, match=rf"comes from elsewhere.*{field}"):
+                    Recipe.from_yaml(path)
+                assert PULLED.startswith(".")
+
+
+def test_downloaded_recipe_may_use_its_folder_the_hub_and_providers(
+    subtests: pytest.Subtests, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = kind(tmp_path / "pulled")
-    (tmp_path / "outside.txt").write_text("secret")
-    (folder / "data").mkdir()
-    (folder / "data" / "rows.jsonl").symlink_to(tmp_path / "outside.txt")
-    (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
-    path = recipe(folder, **parts)
-    with pytest.raises(UntrustedRecipeError, match=rf"comes from elsewhere.*{field}"):
-        Recipe.from_yaml(path)
-    assert PULLED.startswith(".")
-
-
-@pytest.mark.parametrize("kind", [as_pulled, in_the_cache])
-@pytest.mark.parametrize(
-    "parts",
-    [
+    kinds: list[Any] = [as_pulled, in_the_cache]
+    partss: list[dict[str, Any]] = [
         {},
         {"base_url": "https://openrouter.ai/api/v1", "api_key_env": "OPENROUTER_API_KEY"},
         {"base_url": "http://localhost:8000/v1", "api_key_env": None},
@@ -212,12 +225,12 @@ def test_downloaded_recipe_leaves_its_folder_by_no_way(
         {"source": {"path": "json", "data_files": "${HF_SYNTHLABELS_DATA}/rows.jsonl"}},
         {"source": {"path": "json", "data_files": "hf://datasets/user/set/rows.jsonl"}},
         {"system": "/no_think See ../../notes and https://example.com."},
-    ],
-)
-def test_downloaded_recipe_may_use_its_folder_the_hub_and_providers(
-    kind: Any, parts: dict[str, Any], tmp_path: Path
-) -> None:
-    assert Recipe.from_yaml(recipe(kind(tmp_path / "pulled"), **parts)).name == "films"
+    ]
+    for parts in partss:
+        for kind in kinds:
+            with subtests.test(repr((kind, parts))):
+                tmp_path = tmp_path_factory.mktemp("case")
+                assert Recipe.from_yaml(recipe(kind(tmp_path / "pulled"), **parts)).name == "films"
 
 
 def test_confirmation_is_remembered_for_what_was_confirmed_and_for_no_more(
@@ -279,22 +292,19 @@ def test_judge_files_are_recipes_too(tmp_path: Path) -> None:
         read_judge(tmp_path / "judge.yaml")
 
 
-@pytest.mark.parametrize(
-    ("content", "field"),
-    [
+def test_other_files_of_a_downloaded_folder_are_checked_alike(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"student": {"model": "m"}, "data": {"path": "json", "data_files": "/home/user/private.jsonl"}}, "data_files"),
         ({"student": {"model": "m", "output_dir": "../../elsewhere"}, "data": {"path": "json"}}, "output_dir"),
         ({"recipe": "r.yaml", "annotators": {"a": {"annotator": {"base_url": EVIL, "api_key_env": None}}}}, "base_url"),
         ({"recipe": "../../r.yaml", "annotators": {"a": {"annotator": {"num_samples": 3}}}}, "recipe"),
-    ],
-)
-def test_other_files_of_a_downloaded_folder_are_checked_alike(
-    content: dict[str, Any], field: str, tmp_path: Path
-) -> None:
-    file = as_pulled(tmp_path / "pulled") / "file.yaml"
-    file.write_text(yaml.safe_dump(content))
-    with pytest.raises(UntrustedRecipeError, match=field):
-        read_yaml(file, "study", ConfigError)
+    ]
+    for content, field in cases:
+        with subtests.test(repr((content, field))):
+            file = as_pulled(tmp_path / "pulled") / "file.yaml"
+            file.write_text(yaml.safe_dump(content))
+            with pytest.raises(UntrustedRecipeError, match=field):
+                read_yaml(file, "study", ConfigError)
 
 
 def test_repository_cannot_remove_the_mark(tmp_path: Path) -> None:

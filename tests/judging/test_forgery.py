@@ -110,6 +110,8 @@ def test_nor_does_it_decide_a_comparison(text: str) -> None:
     assert read_reply(PAIR, f"better: tie\n{shown}").score == 0.5
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\n", "\x00", "\ud800", "a" * 100_000])
-def test_odd_texts_are_shown(text: str) -> None:
-    assert JudgePrompt(FIVE).messages(Item(text))[1].content == f"<answer>\n{text}\n</answer>"
+def test_odd_texts_are_shown(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["", " ", "\n\n", "\x00", "\ud800", "a" * 100_000]
+    for text in cases:
+        with subtests.test(repr(text)):
+            assert JudgePrompt(FIVE).messages(Item(text))[1].content == f"<answer>\n{text}\n</answer>"

@@ -67,14 +67,17 @@ def openai(server: ChatServer, **options: Any) -> OpenAIClient:
     return OpenAIClient(**{"model": "tiny", "base_url": server.base_url, "api_key_env": None, **options})
 
 
-@pytest.mark.parametrize("width", [1, 3, 100])
-@pytest.mark.parametrize("window", [2, None])
-def test_order_is_that_of_the_answers_whatever_finishes_first(width: int, window: int | None) -> None:
-    answers = ["x" * number if number % 7 else "" for number in range(60)]
-    judge = Judge(FIVE, Windowed(by_length, width), window=window)
-    found = judge.judge(answers)
-    assert [one.score for one in found.judgments] == [1 + n % 5 if n % 7 else None for n in range(60)]
-    assert (found.summary.n, found.summary.n_scored, found.summary.n_unscored) == (60, 51, {"empty": 9})
+def test_order_is_that_of_the_answers_whatever_finishes_first(subtests: pytest.Subtests) -> None:
+    widths: list[int] = [1, 3, 100]
+    windows: list[int | None] = [2, None]
+    for window in windows:
+        for width in widths:
+            with subtests.test(repr((width, window))):
+                answers = ["x" * number if number % 7 else "" for number in range(60)]
+                judge = Judge(FIVE, Windowed(by_length, width), window=window)
+                found = judge.judge(answers)
+                assert [one.score for one in found.judgments] == [1 + n % 5 if n % 7 else None for n in range(60)]
+                assert (found.summary.n, found.summary.n_scored, found.summary.n_unscored) == (60, 51, {"empty": 9})
 
 
 def test_draws_come_back_in_their_order() -> None:
@@ -105,22 +108,21 @@ def test_no_answers_at_all() -> None:
     assert math.isnan(found.summary.coverage)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error_type", "words"),
-    [
+def test_wrong_columns_are_told_before_anything_is_asked(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, Any, str]] = [
         ((["a"], ["r", "s"]), DataError, "`references` has 2 rows"),
         ((["a"], None, []), DataError, "`inputs` has 0 rows"),
         (([3],), DataError, "`predictions` has 3 in row 0, a int"),
         ((["a", "b"], ["r", [1.5]]), DataError, "`references` has 1.5 in row 1"),
         (("text",), DataError, "`predictions` is the text 'text'"),
-    ],
-)
-def test_wrong_columns_are_told_before_anything_is_asked(arguments: Any, error_type: Any, words: str) -> None:
-    client = ScriptedClient({})
-    with pytest.raises(error_type) as caught:
-        Judge(FIVE, client).judge(*arguments)
-    assert words in str(caught.value)
-    assert client.requests == []
+    ]
+    for arguments, error_type, words in cases:
+        with subtests.test(repr((arguments, error_type, words))):
+            client = ScriptedClient({})
+            with pytest.raises(error_type) as caught:
+                Judge(FIVE, client).judge(*arguments)
+            assert words in str(caught.value)
+            assert client.requests == []
 
 
 def test_references_must_fit_the_rubric() -> None:

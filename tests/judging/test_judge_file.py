@@ -31,9 +31,8 @@ def test_packaged_judge_file_is_named_as_its_file(file: Path) -> None:
     assert judge.source.homepage
 
 
-@pytest.mark.parametrize(
-    ("parts", "words"),
-    [
+def test_a_wrong_file_is_told_in_one_line(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"colums": {}}, "`colums` is not a key. Did you mean `columns`?"),
         ({"columns": {"prediktion": "a", "prediction": "b"}}, "`columns.prediktion` is not a key"),
         ({"columns": {}}, "`columns.prediction` is missing"),
@@ -55,14 +54,14 @@ def test_packaged_judge_file_is_named_as_its_file(file: Path) -> None:
         ({"extraction": {"parse_methods": ["logprobs"]}}, "`parse_methods`"),
         ({"extraction": {"min_probability_mass": 2}}, "`min_probability_mass` is 2"),
         ({"name": "a b"}, "`name` is 'a b'"),
-    ],
-)
-def test_a_wrong_file_is_told_in_one_line(parts: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        JudgeFile.from_dict(content(**parts))
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert "annotator" not in str(caught.value)
+    ]
+    for parts, words in cases:
+        with subtests.test(repr((parts, words))):
+            with pytest.raises(ConfigError) as caught:
+                JudgeFile.from_dict(content(**parts))
+            assert words in str(caught.value)
+            assert "\n" not in str(caught.value)
+            assert "annotator" not in str(caught.value)
 
 
 def test_a_rubric_beside_the_file_is_found(tmp_path: Path) -> None:

@@ -17,9 +17,8 @@ FIVE = read_rubric("score_1_5")
 TEN = read_rubric({"name": "ten", "instructions": "?", "scale": {"low": 0, "high": 10}})
 
 
-@pytest.mark.parametrize(
-    ("scores", "reducer", "weights", "expected"),
-    [
+def test_reducers(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[float | None], Any, Any, float | None]] = [
         ([1, 2, 6], "mean", None, 3),
         ([1, 2, 6], "median", None, 2),
         ([1, 2, 6, 3], "median", None, 2.5),
@@ -31,11 +30,11 @@ TEN = read_rubric({"name": "ten", "instructions": "?", "scale": {"low": 0, "high
         ([1, 5], "weighted", [0.75, 0.25], 2),
         ([1, None, 5], "weighted", [0.5, 0.25, 0.25], (0.5 * 1 + 0.25 * 5) / 0.75),
         ([None, 5], "weighted", [1.0, 0.0], None),
-    ],
-)
-def test_reducers(scores: list[float | None], reducer: Any, weights: Any, expected: float | None) -> None:
-    found = combined_score(scores, reducer, weights)
-    assert found == pytest.approx(expected)
+    ]
+    for scores, reducer, weights, expected in cases:
+        with subtests.test(repr((scores, reducer, weights, expected))):
+            found = combined_score(scores, reducer, weights)
+            assert found == pytest.approx(expected)
 
 
 def jury(*replies: list[str], rubrics: Any = (FIVE, FIVE, FIVE), **options: Any) -> Jury:
@@ -70,20 +69,19 @@ def test_a_jury_without_a_majority_is_split() -> None:
     assert found.judged.summary.n_unscored == {"split": 1}
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_wrong_juries_are_told(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"reducer": "mode"}, "`reducer` is 'mode'"),
         ({"reducer": "weighted"}, "`weights` belong to the reducer 'weighted'"),
         ({"weights": {"j0": 1}}, "`weights` belong to the reducer 'weighted'"),
         ({"reducer": "weighted", "weights": {"j0": 1}}, r"`weights` are for"),
         ({"reducer": "weighted", "weights": {"j0": 1, "j1": -1}}, "`weights` are"),
-    ],
-)
-def test_wrong_juries_are_told(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        jury([], [], **options)
-    assert words in str(caught.value)
+    ]
+    for options, words in cases:
+        with subtests.test(repr((options, words))):
+            with pytest.raises(ConfigError) as caught:
+                jury([], [], **options)
+            assert words in str(caught.value)
 
 
 def test_no_jury_compares() -> None:

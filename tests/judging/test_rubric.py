@@ -67,9 +67,8 @@ def test_every_change_of_a_rubric_changes_its_fingerprint() -> None:
     assert read_rubric(SCALE).fingerprint() == read_rubric(dict(reversed(SCALE.items()))).fingerprint()
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
+def test_a_wrong_rubric_is_told_in_one_line(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str]] = [
         ({"name": "a"}, "`instructions` is missing"),
         ({**SCALE, "choises": []}, "`choises` is not a key. Did you mean `choices`?"),
         ({**SCALE, "scale": {"low": 1, "high": 5, "stop": 1}}, "`scale.stop` is not a key. Did you mean `step`?"),
@@ -92,13 +91,13 @@ def test_every_change_of_a_rubric_changes_its_fingerprint() -> None:
         ({**WORDS, "verdict": {"name": "a:b"}}, "`verdict` has the name 'a:b'"),
         ({**WORDS, "name": "a b"}, "`name` is 'a b'"),
         ([], "a rubric is a table"),
-    ],
-)
-def test_a_wrong_rubric_is_told_in_one_line(content: Any, words: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        Rubric.from_dict(content)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+    ]
+    for content, words in cases:
+        with subtests.test(repr((content, words))):
+            with pytest.raises(ConfigError) as caught:
+                Rubric.from_dict(content)
+            assert words in str(caught.value)
+            assert "\n" not in str(caught.value)
 
 
 def test_a_wrong_file_is_told_in_one_line(tmp_path: Path) -> None:

@@ -99,25 +99,28 @@ KINDS: list[tuple[str, list[Any], list[Any], dict[str, float]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "predictions", "references", "expected"), KINDS, ids=[case[0] for case in KINDS])
-def test_other_kinds_by_hand(
-    load: Any, kind: str, predictions: list[Any], references: list[Any], expected: dict[str, float]
-) -> None:
-    ends = {"low": 1, "high": 5} if kind == "text-scale" else {}
-    scores = load(kind=kind, resamples=50, **ends).compute(predictions=predictions, references=references)
-    for name, value in expected.items():
-        assert scores[name] == pytest.approx(value), name
-    for name in scores:
-        if f"{name}_low" in scores and not math.isnan(scores[name]):
-            assert scores[f"{name}_low"] <= scores[name] <= scores[f"{name}_high"] or math.isnan(scores[f"{name}_low"])
+def test_other_kinds_by_hand(subtests: pytest.Subtests, load: Any) -> None:
+    for kind, predictions, references, expected in KINDS:
+        with subtests.test(repr((kind, predictions, references, expected))):
+            ends = {"low": 1, "high": 5} if kind == "text-scale" else {}
+            scores = load(kind=kind, resamples=50, **ends).compute(predictions=predictions, references=references)
+            for name, value in expected.items():
+                assert scores[name] == pytest.approx(value), name
+            for name in scores:
+                if f"{name}_low" in scores and not math.isnan(scores[name]):
+                    assert scores[f"{name}_low"] <= scores[name] <= scores[f"{name}_high"] or math.isnan(
+                        scores[f"{name}_low"]
+                    )
 
 
-@pytest.mark.parametrize("kind", [case[0] for case in KINDS])
-def test_other_kinds_without_a_reference_give_nan_and_counts(load: Any, kind: str) -> None:
-    ends = {"low": 1, "high": 5} if kind == "text-scale" else {}
-    scores = load(kind=kind, resamples=50, **ends).compute(predictions=[None, None], references=[None, None])
-    assert (scores["n"], scores["n_unreferenced"]) == (0, 2)
-    assert math.isnan(scores["coverage"])
+def test_other_kinds_without_a_reference_give_nan_and_counts(subtests: pytest.Subtests, load: Any) -> None:
+    cases = list([case[0] for case in KINDS])
+    for kind in cases:
+        with subtests.test(repr(kind)):
+            ends = {"low": 1, "high": 5} if kind == "text-scale" else {}
+            scores = load(kind=kind, resamples=50, **ends).compute(predictions=[None, None], references=[None, None])
+            assert (scores["n"], scores["n_unreferenced"]) == (0, 2)
+            assert math.isnan(scores["coverage"])
 
 
 def test_integers_are_names_in_other_kinds_too(load: Any) -> None:
@@ -156,12 +159,14 @@ NUMBERS: dict[str, tuple[list[Any], list[Any], float, int]] = {
 }
 
 
-@pytest.mark.parametrize("config", ["strings", "integers"])
-@pytest.mark.parametrize("name", NUMBERS)
-def test_equal_numbers_are_equal_classes(load: Any, name: str, config: str) -> None:
-    predictions, references, accuracy, n = NUMBERS[name]
-    scores = load(config).compute(predictions=predictions, references=references)
-    assert (scores["accuracy"], scores["n"]) == (pytest.approx(accuracy), n)
+def test_equal_numbers_are_equal_classes(subtests: pytest.Subtests, load: Any) -> None:
+    configs: list[str] = ["strings", "integers"]
+    for name in NUMBERS:
+        for config in configs:
+            with subtests.test(repr((config, name))):
+                predictions, references, accuracy, n = NUMBERS[name]
+                scores = load(config).compute(predictions=predictions, references=references)
+                assert (scores["accuracy"], scores["n"]) == (pytest.approx(accuracy), n)
 
 
 def test_texts_are_compared_as_they_are_written(load: Any) -> None:
@@ -169,21 +174,20 @@ def test_texts_are_compared_as_they_are_written(load: Any) -> None:
     assert (scores["accuracy"], scores["n"]) == (0.5, 4)
 
 
-@pytest.mark.parametrize(
-    ("kind", "predictions"),
-    [
+def test_values_of_another_form_fail_before_the_batch(subtests: pytest.Subtests, load: Any) -> None:
+    cases: list[tuple[str, list[Any]]] = [
         ("multi-label", ["film"]),
         ("text-classification", [["film"]]),
         ("text-classification", [0.5]),
         ("token-classification", ["Ann"]),
-    ],
-)
-def test_values_of_another_form_fail_before_the_batch(load: Any, kind: str, predictions: list[Any]) -> None:
-    metric = load(kind=kind)
-    with pytest.raises(ValueError, match="`predictions`"):
-        metric.compute(predictions=predictions, references=[None])
-    metric.add_batch(predictions=[None], references=[None])
-    assert metric.compute()["n_unreferenced"] == 1
+    ]
+    for kind, predictions in cases:
+        with subtests.test(repr((kind, predictions))):
+            metric = load(kind=kind)
+            with pytest.raises(ValueError, match="`predictions`"):
+                metric.compute(predictions=predictions, references=[None])
+            metric.add_batch(predictions=[None], references=[None])
+            assert metric.compute()["n_unreferenced"] == 1
 
 
 def test_an_unknown_option_fails_before_the_batch_is_lost(load: Any) -> None:

@@ -121,29 +121,28 @@ NOTHING: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "columns", "reason"), NOTHING, ids=[case[0] for case in NOTHING])
-def test_what_can_not_be_computed_is_nan_in_the_same_keys(
-    load: Any, name: str, columns: dict[str, Any], reason: str
-) -> None:
-    options = {"columns": ["formats", "lengths"], "baselines": ["other"]}
-    rows = len(columns["scores"])
-    extra = {"formats": ["a"] * rows, "lengths": [1.0] * rows, "other": [0.1] * rows}
-    found = load(**options).compute(**columns, **extra)
-    whole = made(2)
-    n = len(whole.scores)
-    full = load(**options).compute(
-        scores=whole.scores,
-        human=whole.human,
-        tasks=whole.tasks,
-        formats=["a", "b"] * (n // 2),
-        lengths=whole.human,
-        other=whole.human,
-    )
-    assert set(found) == set(full)
-    assert reason in found["reasons"]["all"]
-    assert math.isnan(found["cit_kendall"])
-    assert math.isnan(found["tfa_icc"])
-    assert found["verdicts"]["cit"] == "not_computed"
+def test_what_can_not_be_computed_is_nan_in_the_same_keys(subtests: pytest.Subtests, load: Any) -> None:
+    for name, columns, reason in NOTHING:
+        with subtests.test(repr((name, columns, reason))):
+            options = {"columns": ["formats", "lengths"], "baselines": ["other"]}
+            rows = len(columns["scores"])
+            extra = {"formats": ["a"] * rows, "lengths": [1.0] * rows, "other": [0.1] * rows}
+            found = load(**options).compute(**columns, **extra)
+            whole = made(2)
+            n = len(whole.scores)
+            full = load(**options).compute(
+                scores=whole.scores,
+                human=whole.human,
+                tasks=whole.tasks,
+                formats=["a", "b"] * (n // 2),
+                lengths=whole.human,
+                other=whole.human,
+            )
+            assert set(found) == set(full)
+            assert reason in found["reasons"]["all"]
+            assert math.isnan(found["cit_kendall"])
+            assert math.isnan(found["tfa_icc"])
+            assert found["verdicts"]["cit"] == "not_computed"
 
 
 def test_a_house_format_that_does_not_occur_is_a_reason_and_the_metric_goes_on(load: Any) -> None:

@@ -163,15 +163,14 @@ NOTHING: list[tuple[str, list[float | None], list[float | None], list[str], str,
 ]
 
 
-@pytest.mark.parametrize("case", NOTHING, ids=[case[0] for case in NOTHING])
-def test_what_can_not_be_computed_is_nan_with_the_reason(
-    case: tuple[str, list[float | None], list[float | None], list[str], str, str],
-) -> None:
-    _, scores, human, tasks, key, reason = case
-    found = audit_metric(scores, human, tasks, baselines={"other": list(human)}, options=FEW)
-    assert reason in found.reasons[key]
-    assert found.verdicts["tfa"] == "not_computed"
-    json.dumps(found.to_dict(), allow_nan=False)
+def test_what_can_not_be_computed_is_nan_with_the_reason(subtests: pytest.Subtests) -> None:
+    for case in NOTHING:
+        with subtests.test(repr(case)):
+            _, scores, human, tasks, key, reason = case
+            found = audit_metric(scores, human, tasks, baselines={"other": list(human)}, options=FEW)
+            assert reason in found.reasons[key]
+            assert found.verdicts["tfa"] == "not_computed"
+            json.dumps(found.to_dict(), allow_nan=False)
 
 
 def comparison(statistic: str, low: float, high: float) -> Comparison:

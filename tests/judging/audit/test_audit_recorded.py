@@ -85,41 +85,43 @@ FIVE_FORMATS = {
 }
 
 
-@pytest.mark.parametrize("quality", QUALITIES)
-def test_five_answer_formats_of_one_judge_agree_little(of: list[Summary], quality: str) -> None:
-    columns = [(summary_replies(DATA, GPT35, quality, form, of) - 1) / 4 for form in FORMATS]
-    assert not np.isnan(columns).any()
-    rows = AuditRows.from_columns(
-        list(np.concatenate(columns)),
-        [(each.human(quality) - 1) / 4 for each in of] * 5,
-        [quality] * 6000,
-        items=[each.article for each in of] * 5,
-        systems=[each.system for each in of] * 5,
-        formats=[form for form in FORMATS for _ in of],
-    )
-    found = tfa(rows, draw_clusters(rows.clusters, rows.tasks, NONE))
-    agreement, consistency, low, high = FIVE_FORMATS[quality]
-    assert found.overall["tfa_icc"][0] == pytest.approx(agreement, abs=6e-4)
-    assert found.overall["tfa_icc_consistency"][0] == pytest.approx(consistency, abs=2.1e-3)
-    rho = [each.spearman[0] for each in found.formats.values()]
-    assert (min(rho), max(rho)) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
+def test_five_answer_formats_of_one_judge_agree_little(subtests: pytest.Subtests, of: list[Summary]) -> None:
+    for quality in QUALITIES:
+        with subtests.test(repr(quality)):
+            columns = [(summary_replies(DATA, GPT35, quality, form, of) - 1) / 4 for form in FORMATS]
+            assert not np.isnan(columns).any()
+            rows = AuditRows.from_columns(
+                list(np.concatenate(columns)),
+                [(each.human(quality) - 1) / 4 for each in of] * 5,
+                [quality] * 6000,
+                items=[each.article for each in of] * 5,
+                systems=[each.system for each in of] * 5,
+                formats=[form for form in FORMATS for _ in of],
+            )
+            found = tfa(rows, draw_clusters(rows.clusters, rows.tasks, NONE))
+            agreement, consistency, low, high = FIVE_FORMATS[quality]
+            assert found.overall["tfa_icc"][0] == pytest.approx(agreement, abs=6e-4)
+            assert found.overall["tfa_icc_consistency"][0] == pytest.approx(consistency, abs=2.1e-3)
+            rho = [each.spearman[0] for each in found.formats.values()]
+            assert (min(rho), max(rho)) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
 
 
 EXPERTS = {"coherence": 0.587, "consistency": 0.899, "fluency": 0.739, "relevance": 0.504}
 
 
-@pytest.mark.parametrize("quality", QUALITIES)
-def test_experts_agree_more_than_that(of: list[Summary], quality: str) -> None:
-    rows = AuditRows.from_columns(
-        [(each.experts[quality][rater] - 1) / 4 for rater in range(3) for each in of],
-        [(each.human(quality) - 1) / 4 for each in of] * 3,
-        [quality] * 3600,
-        items=[each.article for each in of] * 3,
-        systems=[each.system for each in of] * 3,
-        formats=[str(rater) for rater in range(3) for _ in of],
-    )
-    found = tfa(rows, draw_clusters(rows.clusters, rows.tasks, NONE))
-    assert found.overall["tfa_icc"][0] == pytest.approx(EXPERTS[quality], abs=6e-4)
+def test_experts_agree_more_than_that(subtests: pytest.Subtests, of: list[Summary]) -> None:
+    for quality in QUALITIES:
+        with subtests.test(repr(quality)):
+            rows = AuditRows.from_columns(
+                [(each.experts[quality][rater] - 1) / 4 for rater in range(3) for each in of],
+                [(each.human(quality) - 1) / 4 for each in of] * 3,
+                [quality] * 3600,
+                items=[each.article for each in of] * 3,
+                systems=[each.system for each in of] * 3,
+                formats=[str(rater) for rater in range(3) for _ in of],
+            )
+            found = tfa(rows, draw_clusters(rows.clusters, rows.tasks, NONE))
+            assert found.overall["tfa_icc"][0] == pytest.approx(EXPERTS[quality], abs=6e-4)
 
 
 def test_gpt4_orders_summaries_better_than_gpt35(of: list[Summary]) -> None:

@@ -30,9 +30,8 @@ def score(text: str, rubric: Any = FIVE) -> float | None:
     return read_reply(rubric, text).score
 
 
-@pytest.mark.parametrize(
-    ("expected", "texts"),
-    [
+def test_score_after_the_label(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float | None, tuple[str, ...]]] = [
         (
             4,
             (
@@ -106,11 +105,11 @@ def score(text: str, rubric: Any = FIVE) -> float | None:
                 "not a 4",
             ),
         ),
-    ],
-)
-def test_score_after_the_label(expected: float | None, texts: tuple[str, ...]) -> None:
-    for form in ("It is so.\nscore: {}", "Score: {}\n\nIt is so."):
-        assert {text: score(form.format(text)) for text in texts} == dict.fromkeys(texts, expected)
+    ]
+    for expected, texts in cases:
+        with subtests.test(repr((expected, texts))):
+            for form in ("It is so.\nscore: {}", "Score: {}\n\nIt is so."):
+                assert {text: score(form.format(text)) for text in texts} == dict.fromkeys(texts, expected)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +197,8 @@ def test_text_around_the_verdict_is_the_reason() -> None:
     assert (reading.reason, reading.parse_method) == ("It is right.\nSo I say.", "line")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected", "parse_method"),
-    [
+def test_json_replies(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, float | None, str | None]] = [
         ('{"reason": "fine", "score": 4}', 4, "schema"),
         ('```json\n{"reason": "fine", "score": 4}\n```', 4, "schema"),
         ('{"Score": "4/5"}', 4, "schema"),
@@ -214,11 +212,11 @@ def test_text_around_the_verdict_is_the_reason() -> None:
         ('{"score": 4, "score": 5}', None, None),
         ('{"verdict": 4}', None, None),
         ('{"score": 4', None, None),
-    ],
-)
-def test_json_replies(text: str, expected: float | None, parse_method: str | None) -> None:
-    reading = read_reply(FIVE, text)
-    assert (reading.score, reading.parse_method) == (expected, parse_method)
+    ]
+    for text, expected, parse_method in cases:
+        with subtests.test(repr((text, expected, parse_method))):
+            reading = read_reply(FIVE, text)
+            assert (reading.score, reading.parse_method) == (expected, parse_method)
 
 
 def test_only_the_selected_parse_methods_are_used() -> None:
@@ -263,9 +261,8 @@ def test_choices_in_words(expected: float | None, texts: tuple[str, ...]) -> Non
     assert {text: score(text, YES) for text in texts} == dict.fromkeys(texts, expected)
 
 
-@pytest.mark.parametrize(
-    ("expected", "texts"),
-    [
+def test_choices_in_letters(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float | None, tuple[str, ...]]] = [
         (1, ("better: A",)),
         (
             0,
@@ -291,15 +288,14 @@ def test_choices_in_words(expected: float | None, texts: tuple[str, ...]) -> Non
                 "better: a lot",
             ),
         ),
-    ],
-)
-def test_choices_in_letters(expected: float | None, texts: tuple[str, ...]) -> None:
-    assert {text: score(text, PAIR) for text in texts} == dict.fromkeys(texts, expected)
+    ]
+    for expected, texts in cases:
+        with subtests.test(repr((expected, texts))):
+            assert {text: score(text, PAIR) for text in texts} == dict.fromkeys(texts, expected)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_scores_of_answer_and_reference(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, tuple[float, float] | None]] = [
         ("8,9", (8, 9)),
         ("8, 9.5", (8, 9.5)),
         ("8/10, 9/10", (8, 9)),
@@ -311,16 +307,15 @@ def test_choices_in_letters(expected: float | None, texts: tuple[str, ...]) -> N
         ("11,3", None),
         ("8,eleven", None),
         ('{"score": 8}', None),
-    ],
-)
-def test_scores_of_answer_and_reference(text: str, expected: tuple[float, float] | None) -> None:
-    reading = read_reply(TEN, text)
-    assert (None if reading.score is None else (reading.score, reading.reference_score)) == expected
+    ]
+    for text, expected in cases:
+        with subtests.test(repr((text, expected))):
+            reading = read_reply(TEN, text)
+            assert (None if reading.score is None else (reading.score, reading.reference_score)) == expected
 
 
-@pytest.mark.parametrize(
-    ("expected", "texts"),
-    [
+def test_score_in_a_sentence_of_a_recorded_reply(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float | None, tuple[str, ...]]] = [
         (
             1,
             (
@@ -362,29 +357,31 @@ def test_scores_of_answer_and_reference(text: str, expected: tuple[float, float]
                 "It is a good summary.",
             ),
         ),
-    ],
-)
-def test_score_in_a_sentence_of_a_recorded_reply(expected: float | None, texts: tuple[str, ...]) -> None:
-    # Replies of gpt-3.5, GPT-4 and Llama-2 on SummEval and Topical-Chat.
-    assert {text: score(text, PLAIN) for text in texts} == dict.fromkeys(texts, expected)
+    ]
+    for expected, texts in cases:
+        with subtests.test(repr((expected, texts))):
+            # Replies of gpt-3.5, GPT-4 and Llama-2 on SummEval and Topical-Chat.
+            assert {text: score(text, PLAIN) for text in texts} == dict.fromkeys(texts, expected)
 
 
-@pytest.mark.parametrize(("take", "expected"), [("first", 1), ("last", 0), ("best", 1), ("worst", 0)])
-def test_recorded_replies_may_be_read_by_patterns(take: str, expected: float) -> None:
-    rubric = read_rubric(
-        {
-            "name": "llmbar",
-            "instructions": "Which is better?",
-            "protocol": "pairwise",
-            "verdict": {"take": take},
-            "choices": [
-                {"answer": "Output (b)", "score": 0, "pattern": r"Output \(b\) is better"},
-                {"answer": "Output (a)", "score": 1, "pattern": r"Output \(a\) is better"},
-            ],
-        }
-    )
-    assert score("Output (a) is better at first sight. Output (b) is better.", rubric) == expected
-    assert score("Neither.", rubric) is None
+def test_recorded_replies_may_be_read_by_patterns(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, float]] = [("first", 1), ("last", 0), ("best", 1), ("worst", 0)]
+    for take, expected in cases:
+        with subtests.test(repr((take, expected))):
+            rubric = read_rubric(
+                {
+                    "name": "llmbar",
+                    "instructions": "Which is better?",
+                    "protocol": "pairwise",
+                    "verdict": {"take": take},
+                    "choices": [
+                        {"answer": "Output (b)", "score": 0, "pattern": r"Output \(b\) is better"},
+                        {"answer": "Output (a)", "score": 1, "pattern": r"Output \(a\) is better"},
+                    ],
+                }
+            )
+            assert score("Output (a) is better at first sight. Output (b) is better.", rubric) == expected
+            assert score("Neither.", rubric) is None
 
 
 ARENA = {
@@ -412,9 +409,8 @@ def test_sentences_are_not_parsed_by_default() -> None:
     assert score("It lacks a clear focus, scoring a 2 out of 5.") is None
 
 
-@pytest.mark.parametrize(
-    ("completion", "status"),
-    [
+def test_status_of_each_completion(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Completion, str]] = [
         (Completion(0, text="score: 4"), "scored"),
         (Completion(0, text="score: ?"), "unparsed"),
         (Completion(0, text=""), "unparsed"),
@@ -423,14 +419,14 @@ def test_sentences_are_not_parsed_by_default() -> None:
         (Completion(0, text="score: 4", finish_reason="length"), "truncated"),
         (Completion(0, failure=Failure("http", "busy", 503)), "failed"),
         (Completion(0, failure=Failure("over_budget", "spent")), "over_budget"),
-    ],
-)
-def test_status_of_each_completion(completion: Completion, status: str) -> None:
-    judgment = parse_judgment(FIVE, Extraction(), [completion])
-    assert judgment.status == status
-    assert judgment.score == (4 if status == "scored" else None)
-    assert (judgment.error == "") == (status == "scored")
-    assert judgment.raw == completion.text
+    ]
+    for completion, status in cases:
+        with subtests.test(repr((completion, status))):
+            judgment = parse_judgment(FIVE, Extraction(), [completion])
+            assert judgment.status == status
+            assert judgment.score == (4 if status == "scored" else None)
+            assert (judgment.error == "") == (status == "scored")
+            assert judgment.raw == completion.text
 
 
 def test_mean_of_the_samples_with_a_score() -> None:
@@ -454,21 +450,20 @@ def test_every_option_changes_the_fingerprint() -> None:
     assert len({each.fingerprint() for each in extractions}) == len(extractions)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_invalid_extraction_options(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"parse_methods": ("lines",)}, "`parse_methods` has 'lines'. Use some of: schema, line, logprobs."),
         ({"parse_methods": ("line", "samples")}, "`parse_methods` has 'samples'"),
         ({"parse_methods": ("logprobs",)}, "`parse_methods` is"),
         ({"num_samples": 0}, "`num_samples` is 0"),
         ({"min_probability_mass": 0}, "`min_probability_mass` is 0"),
         ({"low_mass": "skip"}, "`low_mass` is 'skip'"),
-    ],
-)
-def test_invalid_extraction_options(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        Extraction(**options)
-    assert words in str(caught.value)
+    ]
+    for options, words in cases:
+        with subtests.test(repr((options, words))):
+            with pytest.raises(ConfigError) as caught:
+                Extraction(**options)
+            assert words in str(caught.value)
 
 
 def test_long_replies_are_parsed_without_backtracking() -> None:

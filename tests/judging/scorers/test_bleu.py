@@ -30,9 +30,8 @@ def squad(split: str) -> tuple[list[str], list[list[str]]]:
     return [row["llm:gpt-3.5-turbo"] for row in rows], [[row["answer"]] for row in rows]
 
 
-@pytest.mark.parametrize(
-    ("prediction", "reference", "expected"),
-    [
+def test_answer_bleu_by_hand(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str, float]] = [
         # BLEU-1 of equal texts is 1, however short.
         ("Paris", "paris", 1),
         # One of one word, brevity penalty exp(1 - 2/1): 0.3679 in the paper's notebook.
@@ -48,10 +47,10 @@ def squad(split: str) -> tuple[list[str], list[list[str]]]:
         ("a b a", "b a b", 2 / 3),
         # 4/5 of the words, 4/4, 2/3 and 2/2 of the n-grams: BLEU-4 is the larger one here.
         ("a b a b a", "b a b a b", (4 / 5 * 2 / 3) ** 0.25),
-    ],
-)
-def test_answer_bleu_by_hand(prediction: str, reference: str, expected: float) -> None:
-    assert answer_bleu(prediction, [reference]) == pytest.approx(expected, abs=1e-12)
+    ]
+    for prediction, reference, expected in cases:
+        with subtests.test(repr((prediction, reference, expected))):
+            assert answer_bleu(prediction, [reference]) == pytest.approx(expected, abs=1e-12)
 
 
 def test_best_reference_counts_and_nothing_said_scores_zero() -> None:
@@ -159,31 +158,27 @@ def test_no_rows_give_nan_and_zero_counts() -> None:
     assert found.n == 0
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_wrong_options_are_refused(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"threshold": 0}, r"`threshold` has 0: give numbers above 0 and at most 1"),
         ({"threshold": 50}, r"`threshold` has 50"),
         ({"thresholds": [0.5, "x"]}, r"`thresholds` has 'x'"),
         ({"thresholds": 0.5}, r"`thresholds` is 0.5: give a list"),
         ({"normalization": "none"}, r"`normalization` is 'none': give one of paper, both_sides"),
         ({"level": 95}, "`level` is 95"),
-    ],
-)
-def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        bleu_accuracy(["a"], [["a"]], **options)
+    ]
+    for options, message in cases:
+        with subtests.test(repr((options, message))), pytest.raises(ConfigError, match=message):
+            bleu_accuracy(["a"], [["a"]], **options)
 
 
-@pytest.mark.parametrize(
-    ("predictions", "references", "message"),
-    [
+def test_wrong_columns_are_refused(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, Any, str]] = [
         (["a", "b"], [["a"]], "`predictions` 2, `references` 1 rows"),
         ([3], [["3"]], "`predictions` has 3 in row 0"),
         (["a"], ["a"], "`references` has 'a' in row 0"),
         (["a"], [[1]], r"`references` has \[1\] in row 0"),
-    ],
-)
-def test_wrong_columns_are_refused(predictions: Any, references: Any, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        bleu_accuracy(predictions, references)
+    ]
+    for predictions, references, message in cases:
+        with subtests.test(repr((predictions, references, message))), pytest.raises(DataError, match=message):
+            bleu_accuracy(predictions, references)

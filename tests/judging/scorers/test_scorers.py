@@ -150,19 +150,17 @@ def test_table_has_a_column_for_each_scorer() -> None:
         score_table([ExactMatch(), ExactMatch()], ["a"], [["a"]])
 
 
-@pytest.mark.parametrize(
-    ("predictions", "references", "message"),
-    [
+def test_wrong_columns_are_refused(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, Any, str]] = [
         ("abc", [["a"]], "`predictions` is the text 'abc': give a list"),
         (["a", "b"], [["a"]], "`references` has 1 rows"),
         (["a"], ["a"], r"`references` has 'a' in row 0: give a list of texts, such as \['a'\]"),
         (["a"], [[None]], r"`references` has \[None\] in row 0"),
         (["a", 1.5], [["a"], ["b"]], "`predictions` has 1.5 in row 1"),
-    ],
-)
-def test_wrong_columns_are_refused(predictions: Any, references: Any, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        ExactMatch().score(predictions, references)
+    ]
+    for predictions, references, message in cases:
+        with subtests.test(repr((predictions, references, message))), pytest.raises(DataError, match=message):
+            ExactMatch().score(predictions, references)
 
 
 @pytest.mark.parametrize(
