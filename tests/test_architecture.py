@@ -145,17 +145,33 @@ def test_statistics_needs_only_numpy_and_scipy() -> None:
         assert {name.split(".")[1] for name in imports(file)} <= known, file.name
 
 
-def test_importing_the_package_loads_hardly_more_than_datasets() -> None:
+def run_python(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_importing_the_package_loads_no_library_of_the_ecosystem() -> None:
+    loaded = ast.literal_eval(run_python("import sys, hf_synthlabels; print(sorted(sys.modules))"))
+    third_party = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"__main__", "sitecustomize"}
+    assert {name for name in third_party if not name.startswith("_")} == {PACKAGE.name, "wrapt"}
+    own = {name.split(".")[1] for name in loaded if name.startswith(f"{PACKAGE.name}.")}
+    assert own <= BELOW_ALL | {"verbosity"}
+
+
+@pytest.mark.parametrize("order", ["hf_synthlabels, datasets", "datasets, hf_synthlabels"])
+def test_the_builder_is_registered_in_either_order_of_imports(order: str) -> None:
+    code = f"import {order}\nprint('hf_synthlabels' in datasets.packaged_modules._PACKAGED_DATASETS_MODULES)"
+    assert run_python(code).strip() == "True"
+
+
+def test_the_help_of_a_verb_does_not_load_datasets() -> None:
     code = (
-        "import sys, datasets\n"
-        "before = set(sys.modules)\n"
-        "import hf_synthlabels\n"
-        "print(sorted({name for name in set(sys.modules) - before}))"
+        "import sys\n"
+        "from hf_synthlabels.cli.main import main\n"
+        "sys.argv = ['hf-synthlabels', 'plan', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    print(end.code, 'datasets' in sys.modules)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    loaded = ast.literal_eval(run.stdout)
-    assert {name.split(".")[0] for name in loaded} == {PACKAGE.name}
-    assert {name.split(".")[1] for name in loaded if "." in name} <= BELOW_ALL | {"verbosity"}
+    assert run_python(code).splitlines()[-1] == "0 False"
 
 
 def test_names_and_subpackages_are_loaded_on_first_use() -> None:
@@ -165,8 +181,7 @@ def test_names_and_subpackages_are_loaded_on_first_use() -> None:
         "print(missing, set(hf_synthlabels.__all__) <= set(dir(hf_synthlabels)))\n"
         "print(hf_synthlabels.training.StudentConfig.__name__)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert run.stdout.splitlines() == ["[] True", "StudentConfig"]
+    assert run_python(code).splitlines() == ["[] True", "StudentConfig"]
 
 
 def test_every_module_has_a_docstring_and_every_exported_name_exists() -> None:

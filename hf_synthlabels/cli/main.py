@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from hf_synthlabels.annotation.run.progress_bars import own_bars_only
 from hf_synthlabels.cli import (
     annotate,
     batches,
@@ -73,8 +72,6 @@ def main() -> None:
     # Read when torch is first loaded. Threads that spin while they wait for each other make training five times
     # slower as soon as another program needs a core; sleeping threads cost next to nothing on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # A run shows one progress bar, with failures and cost.
-    own_bars_only()
     # The readers of `datasets` log the errors that they raise; here they are printed as one line.
     logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)
     batches.show_progress()
@@ -94,8 +91,14 @@ def main() -> None:
 
 
 @app.callback(help=HELP)
-def options(version: VersionOption = False) -> None:
+def options(version: VersionOption = False) -> None:  # noqa: ARG001 - the option has a callback
     """Global options."""
+    # The help of a verb needs no `datasets`, which takes a second to import.
+    if "--help" not in sys.argv:
+        from hf_synthlabels.annotation.run.progress_bars import own_bars_only
+
+        # A run shows one progress bar, with failures and cost.
+        own_bars_only()
 
 
 @app.command()
