@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.documents import put_block, table
 from hf_synthlabels.judging import bleu_accuracy
-from hf_synthlabels.publishing.report import render_markdown
+from hf_synthlabels.publishing.report import Page, render_markdown
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
 from hf_synthlabels.statistics.arrays import MISSING
@@ -112,7 +112,9 @@ def block_text(runs: StudyRuns, exhibits: Mapping[str, Sequence[str]], figures: 
     analysis = analysed(runs)
     found = {section.name: section for section in sections_of(analysis)}
     sections = [_part(found[name], names) for name, names in exhibits.items() if name in found]
-    text = render_markdown(sections, summary=f"Recommendation: {recommend(analysis).text}", level=3, figures=figures)
+    text = render_markdown(
+        Page("", tuple(sections), (f"Recommendation: {recommend(analysis).text}",)), level=3, figures=figures
+    )
     return f"{text}\n{_made(runs)}"
 
 

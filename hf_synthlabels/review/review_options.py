@@ -38,9 +38,10 @@ class ReviewOptions:
         defaults = asdict(ReviewOptions())
         values: dict[str, Any] = {name: value for name, value in earlier.items() if name in defaults}
         values |= {name: value for name, value in asdict(self).items() if value != defaults[name]}
-        return ReviewOptions(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        )
+        for name, value in values.items():
+            # JSON has no tuples.
+            values[name] = tuple(value) if isinstance(value, list) else value
+        return ReviewOptions(**values)
 
 
 def default_store(data: str) -> Path:

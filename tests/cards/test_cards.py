@@ -299,9 +299,8 @@ def test_large_confusion_matrix_is_replaced_by_the_most_frequent_errors(facts: D
     assert "Confusion matrix" not in card
 
 
-@pytest.mark.parametrize(
-    ("kind", "task", "words"),
-    [
+def test_model_card_describes_the_task_of_its_kind(study: StudyReport) -> None:
+    for kind, task, words in [
         ("text-classification", "text-classification", "The model assigns one of 5 labels to a text"),
         ("text-pair", "text-classification", "The model assigns one of 5 labels to a pair of texts"),
         ("question-answering", "question-answering", "The model answers a question with a span of its context"),
@@ -309,20 +308,18 @@ def test_large_confusion_matrix_is_replaced_by_the_most_frequent_errors(facts: D
         ("multi-label", "text-classification", "The model assigns any number of 5 labels to a text"),
         ("text-scale", "text-classification", "The model rates a text with a number"),
         ("token-classification", "token-classification", "The model finds entities of 5 classes in a text"),
-    ],
-)
-def test_model_card_describes_the_task_of_its_kind(study: StudyReport, kind: str, task: str, words: str) -> None:
-    facts = replace(student_facts(study), kind=kind)
-    facts = replace(facts, names=() if kind in ("question-answering", "text-generation") else facts.names)
-    card = model_card(facts)
-    assert card_errors(card, "model") == []
-    assert ModelCard(card).data.to_dict()["pipeline_tag"] == task
-    assert f"{words}. It was trained on LLM labels." in card
-    # No pipeline knows thresholds, scales and answers.
-    by_pipeline = kind in ("text-classification", "text-pair", "token-classification")
-    use = f'pipeline("{task}", model="user/titles-student")' if by_pipeline else "Student.from_pretrained("
-    assert use in card
-    assert ("| 0 | `VLDB` |" in card) == bool(facts.names and kind != "text-scale")
+    ]:
+        facts = replace(student_facts(study), kind=kind)
+        facts = replace(facts, names=() if kind in ("question-answering", "text-generation") else facts.names)
+        card = model_card(facts)
+        assert card_errors(card, "model") == []
+        assert ModelCard(card).data.to_dict()["pipeline_tag"] == task
+        assert f"{words}. It was trained on LLM labels." in card
+        # No pipeline knows thresholds, scales and answers.
+        by_pipeline = kind in ("text-classification", "text-pair", "token-classification")
+        use = f'pipeline("{task}", model="user/titles-student")' if by_pipeline else "Student.from_pretrained("
+        assert use in card
+        assert ("| 0 | `VLDB` |" in card) == bool(facts.names and kind != "text-scale")
 
 
 def test_card_of_a_student_has_its_held_out_scores_with_intervals() -> None:
@@ -393,9 +390,9 @@ def test_equal_probabilities_are_one_number_and_need_no_weights() -> None:
     assert "(not recorded) of (not recorded) rows" in sample_text({"design": "other"})
 
 
-@pytest.mark.parametrize("statement", [None, "Two students labelled them."])
-def test_card_has_the_sample_and_the_publishers_statement(facts: DatasetFacts, statement: str | None) -> None:
-    card = dataset_card(replace(facts, validations=(), samples=(SAMPLE,), human_rows=statement))
-    assert "250 of 3,000 rows were sampled" in card
-    assert "| `sport` | 1,000 | 150 |" in card
-    assert (statement or "As recorded below.") in card
+def test_card_has_the_sample_and_the_publishers_statement(facts: DatasetFacts) -> None:
+    for statement in [None, "Two students labelled them."]:
+        card = dataset_card(replace(facts, validations=(), samples=(SAMPLE,), human_rows=statement))
+        assert "250 of 3,000 rows were sampled" in card
+        assert "| `sport` | 1,000 | 150 |" in card
+        assert (statement or "As recorded below.") in card

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,14 +29,14 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_text_from_data_has_no_structure(text: str) -> None:
-    made = plain(text)
-    # A greater-than sign closes nothing that was not opened.
-    for sign in "<|`[]*~$\\\n\r":
-        assert sign not in made
-    assert "https://" not in made
-    assert not made.startswith(("- ", "# ", "12."))
+def test_text_from_data_has_no_structure() -> None:
+    for text in HOSTILE:
+        made = plain(text)
+        # A greater-than sign closes nothing that was not opened.
+        for sign in "<|`[]*~$\\\n\r":
+            assert sign not in made
+        assert "https://" not in made
+        assert not made.startswith(("- ", "# ", "12."))
 
 
 def test_plain_text_is_unchanged() -> None:

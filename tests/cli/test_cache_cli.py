@@ -211,32 +211,28 @@ def test_prune_lets_a_budget_begin_anew(run: Run, labelled: Path) -> None:
     assert "12 answers" in run("cache", "stats")[1]
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
+def test_wrong_input_is_one_line_and_makes_no_store(run: Run, tmp_path: Path) -> None:
+    for words, message in [
         ("cache export recipe.yaml -o x.jsonl", "does not exist"),
         ("cache export -o x.jsonl", "does not exist"),
         ("cache stats", "does not exist"),
         ("cache verify", "does not exist"),
         ("cache prune --model x", "does not exist"),
-        ("cache import none.jsonl", "`none.jsonl` cannot be read: No such file"),
         ("plan none.yaml", "`recipe` 'none.yaml'"),
         ("plan recipe.yaml --sample 0", "`sample`"),
         ("annotate recipe.yaml --stream", "name a .parquet or .jsonl file with `-o`"),
         ("annotate recipe.yaml --stream -o x.pdf", "`output` 'x.pdf'"),
-    ],
-)
-def test_wrong_input_is_one_line_and_makes_no_store(run: Run, tmp_path: Path, words: str, message: str) -> None:
-    write_recipe(tmp_path, "http://127.0.0.1:9/v1")
-    code, out, err = run(*words.split())
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert message in err
-    assert not store_path().exists() or "import" in words
+        ("cache import none.jsonl", "`none.jsonl` cannot be read: No such file"),
+    ]:
+        write_recipe(tmp_path, "http://127.0.0.1:9/v1")
+        code, out, err = run(*words.split())
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert message in err
+        assert not store_path().exists() or "import" in words
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
+def test_wrong_words_are_one_line(run: Run, labelled: Path) -> None:
+    for words, message in [
         ("cache prune", "`prune`"),
         ("cache prune --older-than soon", "`--older-than` is 'soon'"),
         ("cache prune --reset-budget films --release-reservations", "`--reset-budget`"),
@@ -251,18 +247,16 @@ def test_wrong_input_is_one_line_and_makes_no_store(run: Run, tmp_path: Path, wo
         ("cache export recipe.yaml -o rows.jsonl/x.jsonl", "cannot be written: "),
         ("cache export -o .", "cannot be written: "),
         ("cache import rows.jsonl", "`rows.jsonl`, line 1: expected a line of `cache export`"),
-    ],
-)
-def test_wrong_words_are_one_line(run: Run, labelled: Path, words: str, message: str) -> None:
-    before = sorted(labelled.rglob("*"))
-    code, out, err = run(*words.split())
-    assert (code, out, err.count("\n")) == (2, "", 1), out
-    assert message in err
-    assert sorted(labelled.rglob("*")) == before
+    ]:
+        before = sorted(labelled.rglob("*"))
+        code, out, err = run(*words.split())
+        assert (code, out, err.count("\n")) == (2, "", 1), out
+        assert message in err
+        assert sorted(labelled.rglob("*")) == before
 
 
-@pytest.mark.parametrize("verb", ["stats", "verify", "export", "import", "prune"])
-def test_help_shows_an_example(run: Run, verb: str) -> None:
-    code, out, _ = run("cache", verb, "--help")
-    assert code == 0
-    assert f"Example: hf-synthlabels cache {verb}" in out
+def test_help_shows_an_example(run: Run) -> None:
+    for verb in ["stats", "verify", "export", "import", "prune"]:
+        code, out, _ = run("cache", verb, "--help")
+        assert code == 0
+        assert f"Example: hf-synthlabels cache {verb}" in out

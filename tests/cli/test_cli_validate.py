@@ -132,9 +132,8 @@ def test_a_gate_on_an_error(run: Run, tmp_path: Path) -> None:
     assert "too few human labels" in out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
+def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path) -> None:
+    for arguments, said in [
         ("--kind sets", "`kind` is 'sets': give one of text-classification, "),
         ("--scale 5", "`scale` is '5'"),
         ("--scale any:5", "`scale` is 'any:5'"),
@@ -148,15 +147,13 @@ def test_a_gate_on_an_error(run: Run, tmp_path: Path) -> None:
         ("--kind multi-label", "`label` and `llm_label` hold no label name in any row"),
         ("--kind question-answering", "`label` in row 0: 1 is not an answer."),
         ("--kind text-generation", "`label` in row 0: 1 is not a string."),
-    ],
-)
-def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path, arguments: str, said: str) -> None:
-    (tmp_path / "d.jsonl").write_text('{"label": 1, "llm_label": 2.0}\n', encoding="utf-8")
-    code, _, err = run("validate", "d.jsonl", *arguments.split())
-    assert code == 2
-    assert err.count("\n") == 1
-    assert err.startswith("hf-synthlabels: ")
-    assert said in err
+    ]:
+        (tmp_path / "d.jsonl").write_text('{"label": 1, "llm_label": 2.0}\n', encoding="utf-8")
+        code, _, err = run("validate", "d.jsonl", *arguments.split())
+        assert code == 2
+        assert err.count("\n") == 1
+        assert err.startswith("hf-synthlabels: ")
+        assert said in err
 
 
 def test_validate_without_any_label_ends_with_an_error_that_says_why(run: Run, tmp_path: Path) -> None:

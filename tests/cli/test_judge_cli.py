@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.command_line import Run
@@ -62,23 +61,20 @@ def test_it_is_resumed_from_the_store(run: Run, tmp_path: Path) -> None:
     assert (record["tally"]["stored"], record["summary"]["mean"]) == (12, 4)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
+def test_errors_are_one_line_and_status_2(run: Run, tmp_path: Path) -> None:
+    for change, words in [
         (("score_1_5", "score_1_6"), "`rubric` 'score_1_6'"),
         (("prediction: answer", "prediction: anser"), "Did you mean 'answer'?"),
         (("budget_usd", "budget_eur"), "`judge.budget_eur` is not a key"),
         (("answers.jsonl", "none.jsonl"), "cannot be loaded"),
-    ],
-)
-def test_errors_are_one_line_and_status_2(run: Run, tmp_path: Path, change: tuple[str, str], words: str) -> None:
-    write_judge(tmp_path, "http://127.0.0.1:9/v1")
-    file = tmp_path / "answers.yaml"
-    file.write_text(file.read_text().replace(*change))
-    code, _, err = run("judge", "answers.yaml")
-    assert code == 2
-    assert words in err
-    assert len(err.strip().splitlines()) == 1
+    ]:
+        write_judge(tmp_path, "http://127.0.0.1:9/v1")
+        file = tmp_path / "answers.yaml"
+        file.write_text(file.read_text().replace(*change))
+        code, _, err = run("judge", "answers.yaml")
+        assert code == 2
+        assert words in err
+        assert len(err.strip().splitlines()) == 1
 
 
 def test_a_wrong_output_is_told_before_anything_is_asked(run: Run, tmp_path: Path) -> None:

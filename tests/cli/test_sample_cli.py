@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.tables import read_table
-from tests.command_line import Run
+from tests.command_line import Run, error_line
 
 ROWS = 400
 
@@ -140,9 +140,12 @@ def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None
     assert "r - l" in run("estimate", "labelled.jsonl", "--groups", "side", "--positive", "good")[1]
 
 
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
+def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "labelled.jsonl")
+    write(tmp_path / "s.jsonl", inclusion_probability=lambda row: 0.5 if row < 200 else None)
+    (tmp_path / "sheet.csv").write_text("row,text,label\n0,text 0,good\n399,text 399,bad\n", encoding="utf-8")
+    (tmp_path / "twice.csv").write_text("row,text,label\n0,text 0,good\n0,text 0,bad\n", encoding="utf-8")
+    for command, said in [
         ("sample labelled.jsonl -n 500", "`n` is 500"),
         ("sample labelled.jsonl -n 50 --llm nothing", "`llm` 'nothing' is not a column"),
         ("sample labelled.jsonl -n 50 --existing-labels some", "`--existing-labels` is 'some'"),
@@ -155,17 +158,8 @@ def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None
         ("estimate labelled.jsonl", "`label` is not a column"),
         ("estimate s.jsonl", "is not a column"),
         ("estimate gone.jsonl", "`data` 'gone.jsonl' does not exist"),
-    ],
-)
-def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path, command: str, said: str) -> None:
-    write(tmp_path / "labelled.jsonl")
-    write(tmp_path / "s.jsonl", inclusion_probability=lambda row: 0.5 if row < 200 else None)
-    (tmp_path / "sheet.csv").write_text("row,text,label\n0,text 0,good\n399,text 399,bad\n", encoding="utf-8")
-    (tmp_path / "twice.csv").write_text("row,text,label\n0,text 0,good\n0,text 0,bad\n", encoding="utf-8")
-    code, _, err = run(*command.split())
-    assert code == 2
-    assert err.count("\n") == 1
-    assert said in err
+    ]:
+        assert said in error_line(run(*command.split()))
 
 
 def test_names_that_the_llm_never_gave_are_told(run: Run, tmp_path: Path) -> None:

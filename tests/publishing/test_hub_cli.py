@@ -110,9 +110,8 @@ def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer, tm
     assert "labelled 3, unparsed 1" in card
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_wrong_input_is_one_line_and_sends_nothing(run: Run, hub: HubServer) -> None:
+    for arguments, words in [
         (("dataset", "films.yaml", "user/films"), "`--license` is required"),
         (("dataset", "films.yaml", "user/films", "--license", "mit"), "`--llm-terms` is required"),
         (("dataset", "films.yaml", "user/films", "--license", "MIT", "--llm-terms", "x"), "Did you mean mit"),
@@ -127,17 +126,13 @@ def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer, tm
         (("report", "none.json", "user/r", "--license", "mit"), "`results` 'none.json'"),
         (("report", "films.yaml", "user/r", "--license", "mit"), "`results` is not JSON"),
         (("report", "guide.md", "report", "--license", "mit"), "`results` is not JSON"),
-    ],
-)
-def test_wrong_input_is_one_line_and_sends_nothing(
-    run: Run, hub: HubServer, arguments: tuple[str, ...], words: str
-) -> None:
-    code, out, err = run("push", *arguments)
-    assert (code, out) == (2, "")
-    assert err.startswith("hf-synthlabels: ")
-    assert words in err
-    assert err.count("\n") == 1
-    assert hub.requests == []
+    ]:
+        code, out, err = run("push", *arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("hf-synthlabels: ")
+        assert words in err
+        assert err.count("\n") == 1
+        assert hub.requests == []
 
 
 def test_no_token_and_no_permission_are_one_line(run: Run, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

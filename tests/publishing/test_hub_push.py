@@ -165,10 +165,10 @@ def test_namespace_of_somebody_else(hub: HubServer) -> None:
         push(small("a", repo="other/small"))
 
 
-@pytest.mark.parametrize("name", ["small", "user/a/b", "user/..", "user/a b", ""])
-def test_name_that_is_none(hub: HubServer, name: str) -> None:
-    with pytest.raises(ConfigError, match="give `user/name`"):
-        push(small("a", repo=name))
+def test_name_that_is_none(hub: HubServer) -> None:
+    for name in ["small", "user/a/b", "user/..", "user/a b", ""]:
+        with pytest.raises(ConfigError, match="give `user/name`"):
+            push(small("a", repo=name))
 
 
 def test_offline_is_told(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,9 +294,8 @@ def test_folder_without_a_model_is_told(tmp_path: Path) -> None:
         model_upload(tmp_path, "user/m", card=CARD)
 
 
-@pytest.mark.parametrize(
-    ("config", "kind"),
-    [
+def test_kind_of_a_student_is_read_of_its_configuration(tmp_path: Path) -> None:
+    for config, kind in [
         ({"architectures": ["BertForSequenceClassification"]}, "text-classification"),
         ({"architectures": ["BertForTokenClassification"]}, "token-classification"),
         ({"problem_type": "multi_label_classification"}, "multi-label"),
@@ -307,22 +306,20 @@ def test_folder_without_a_model_is_told(tmp_path: Path) -> None:
         ({"architectures": ["LlamaForCausalLM"]}, "text-generation"),
         # What was trained is known; the configuration alone may mislead.
         ({"architectures": ["BertForSequenceClassification"], "task": "text-scale"}, "text-scale"),
-    ],
-)
-def test_kind_of_a_student_is_read_of_its_configuration(tmp_path: Path, config: dict[str, Any], kind: str) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "a", "1": "b"}, **config}))
-    (tmp_path / "model.safetensors").write_bytes(b"0")
-    if task := config.get("task"):
-        (tmp_path / "student.json").write_text(json.dumps({"task": task, "names": [], "scale": [1, 5]}))
-    upload = model_upload(tmp_path, "user/m", card=CARD)
-    (card,) = (file.content for file in upload.files if file.path == "README.md")
-    assert isinstance(card, bytes)
-    own = ("token-classification", "question-answering", "text-generation")
-    wanted = kind if kind in own else "text-classification"
-    assert ModelCard(card.decode()).data.to_dict()["pipeline_tag"] == wanted
-    assert (b"| 1 | `b` |" in card) == (kind not in ("text-scale", "question-answering", "text-generation"))
-    if kind not in ("text-classification", "token-classification"):
-        assert b"pipeline(" not in card
+    ]:
+        (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "a", "1": "b"}, **config}))
+        (tmp_path / "model.safetensors").write_bytes(b"0")
+        if task := config.get("task"):
+            (tmp_path / "student.json").write_text(json.dumps({"task": task, "names": [], "scale": [1, 5]}))
+        upload = model_upload(tmp_path, "user/m", card=CARD)
+        (card,) = (file.content for file in upload.files if file.path == "README.md")
+        assert isinstance(card, bytes)
+        own = ("token-classification", "question-answering", "text-generation")
+        wanted = kind if kind in own else "text-classification"
+        assert ModelCard(card.decode()).data.to_dict()["pipeline_tag"] == wanted
+        assert (b"| 1 | `b` |" in card) == (kind not in ("text-scale", "question-answering", "text-generation"))
+        if kind not in ("text-classification", "token-classification"):
+            assert b"pipeline(" not in card
 
 
 LOAD_METRIC = """
@@ -345,11 +342,11 @@ def test_metric_loads_back_as_a_gradio_space(hub: HubServer, tmp_path: Path) -> 
     assert (tmp_path / "label_agreement" / "label_agreement.py").is_file()
 
 
-@pytest.mark.parametrize("name", ["bleu_accuracy", "label_agreement", "llm_judge", "metric_audit"])
-def test_every_metric_of_the_package_can_be_published(hub: HubServer, name: str) -> None:
-    done = push(metric_upload(Path(hf_synthlabels.metric_path(name)), f"user/{name}"))
-    assert {f"{name}.py", "app.py", "README.md"} <= set(hub.repository(f"user/{name}", "space").head.files)
-    assert done.private
+def test_every_metric_of_the_package_can_be_published(hub: HubServer) -> None:
+    for name in ["bleu_accuracy", "label_agreement", "llm_judge", "metric_audit"]:
+        done = push(metric_upload(Path(hf_synthlabels.metric_path(name)), f"user/{name}"))
+        assert {f"{name}.py", "app.py", "README.md"} <= set(hub.repository(f"user/{name}", "space").head.files)
+        assert done.private
 
 
 def test_metric_whose_space_has_another_name_is_told(tmp_path: Path) -> None:

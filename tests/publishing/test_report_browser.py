@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.publishing import write_page
+from hf_synthlabels.publishing import Page, write_page
 from hf_synthlabels.statistics.exhibits import Section, Table
 from tests.publishing.exhibits import AWKWARD, LONG, ORDINARY, SECTIONS, TABLE, near
 
@@ -29,7 +29,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     sections = (*SECTIONS, Section("awkward", "And the awkward?", "They are drawn.", (*AWKWARD, BROAD)))
     facts = {"data": "x" * 300, "seeds": "0, 1"}
-    return write_page(sections, folder, title=f"Titles of {LONG}", summary="Use the LLM labels.", facts=facts)[0]
+    return write_page(Page(f"Titles of {LONG}", sections, ("Use the LLM labels.",), facts), folder)[0]
 
 
 @pytest.fixture

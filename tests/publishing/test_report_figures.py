@@ -15,7 +15,7 @@ from hf_synthlabels.publishing.report.figures import SWITCH, draw
 from hf_synthlabels.publishing.report.formatting import are_numbers, decimals, fold, number, value_words
 from hf_synthlabels.publishing.report.svg import SvgFigure, canvas
 from hf_synthlabels.publishing.report.theme import DARK, LIGHT, SERIES, contrast, mixed
-from hf_synthlabels.statistics.exhibits import Counts, Figure, Intervals
+from hf_synthlabels.statistics.exhibits import Counts, Intervals
 from tests.publishing.exhibits import ARABIC, AWKWARD, COUNTS, INTERVALS, NAMES, ORDINARY, near
 
 pytest.importorskip("matplotlib")
@@ -34,27 +34,27 @@ def texts(svg: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("figure", [*ORDINARY, *AWKWARD], ids=lambda figure: figure.name)
-def test_figure_in_a_page_has_no_colour_and_no_style_of_its_own(figure: Figure, drawings: dict[str, SvgFigure]) -> None:
-    inline = drawings[figure.name].inline
-    assert "style=" not in inline
-    assert "<style" not in inline
-    # Nothing but colours begins with a hash and is six letters long, and identifiers begin with the figure's name.
-    assert not re.search(r'"#[0-9a-f]{6}"', inline)
-    for found in re.findall(r'(?:href="|url\()#([^")]+)', inline):
-        assert found.startswith(f"{figure.name}--")
-        assert f'id="{found}"' in inline
-    assert "://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", inline)
+def test_figure_in_a_page_has_no_colour_and_no_style_of_its_own(drawings: dict[str, SvgFigure]) -> None:
+    for figure in [*ORDINARY, *AWKWARD]:
+        inline = drawings[figure.name].inline
+        assert "style=" not in inline
+        assert "<style" not in inline
+        # Nothing but colours begins with a hash and is six letters long, and identifiers begin with the figure's name.
+        assert not re.search(r'"#[0-9a-f]{6}"', inline)
+        for found in re.findall(r'(?:href="|url\()#([^")]+)', inline):
+            assert found.startswith(f"{figure.name}--")
+            assert f'id="{found}"' in inline
+        assert "://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", inline)
 
 
-@pytest.mark.parametrize("figure", [*ORDINARY, *AWKWARD], ids=lambda figure: figure.name)
-def test_figure_in_a_file_is_whole_and_of_its_theme(figure: Figure, drawings: dict[str, SvgFigure]) -> None:
-    drawing = drawings[figure.name]
-    for svg, here, there in ((drawing.svg, LIGHT, DARK), (drawing.dark, DARK, LIGHT)):
-        ElementTree.fromstring(svg)
-        assert here["card"] in svg
-        assert there["card"] not in svg
-    assert drawing.png.startswith(b"\x89PNG")
+def test_figure_in_a_file_is_whole_and_of_its_theme(drawings: dict[str, SvgFigure]) -> None:
+    for figure in [*ORDINARY, *AWKWARD]:
+        drawing = drawings[figure.name]
+        for svg, here, there in ((drawing.svg, LIGHT, DARK), (drawing.dark, DARK, LIGHT)):
+            ElementTree.fromstring(svg)
+            assert here["card"] in svg
+            assert there["card"] not in svg
+        assert drawing.png.startswith(b"\x89PNG")
 
 
 def test_figures_are_the_same_for_the_same_numbers(drawings: dict[str, SvgFigure]) -> None:
@@ -100,21 +100,21 @@ def test_many_or_long_labels_are_numbered(drawings: dict[str, SvgFigure]) -> Non
     assert any(ARABIC.startswith(text) for text in shown if text)
 
 
-@pytest.mark.parametrize("ends", [(-0.1, 0.02), (-0.04, 0.04), (-0.021, 0.1), (-1.0, 1.0)], ids=str)
-def test_the_name_of_a_line_crosses_no_other_line_where_there_is_room(ends: tuple[float, float]) -> None:
-    marks = (("as good", 0.0), ("margin", -0.02))
-    with canvas(7.0, 2.0) as (drawn, (place,)):
-        place.set_xlim(*ends)
-        rows_axis(place, ["one", "two"], above=0.9)
-        named_lines(place, marks, 3, 2)
-        drawn.canvas.draw()
-        zero = place.transData.transform((0.0, 0.0))[0]
-        margin = next(text for text in place.texts if text.get_text().startswith("margin"))
-        box = margin.get_window_extent()
-        room = (-0.02 - ends[0]) / (ends[1] - ends[0]) > 0.25
-        assert not room or box.x1 < zero
-        # Where there is none, the text has a ground that hides the line.
-        assert margin.get_bbox_patch().get_alpha() > 0.5
+def test_the_name_of_a_line_crosses_no_other_line_where_there_is_room() -> None:
+    for ends in [(-0.1, 0.02), (-0.04, 0.04), (-0.021, 0.1), (-1.0, 1.0)]:
+        marks = (("as good", 0.0), ("margin", -0.02))
+        with canvas(7.0, 2.0) as (drawn, (place,)):
+            place.set_xlim(*ends)
+            rows_axis(place, ["one", "two"], above=0.9)
+            named_lines(place, marks, 3, 2)
+            drawn.canvas.draw()
+            zero = place.transData.transform((0.0, 0.0))[0]
+            margin = next(text for text in place.texts if text.get_text().startswith("margin"))
+            box = margin.get_window_extent()
+            room = (-0.02 - ends[0]) / (ends[1] - ends[0]) > 0.25
+            assert not room or box.x1 < zero
+            # Where there is none, the text has a ground that hides the line.
+            assert margin.get_bbox_patch().get_alpha() > 0.5
 
 
 def test_lines_stand_apart_where_they_are_many(drawings: dict[str, SvgFigure]) -> None:
@@ -122,11 +122,9 @@ def test_lines_stand_apart_where_they_are_many(drawings: dict[str, SvgFigure]) -
     assert all(f"task number {place}" in shown for place in range(14))
 
 
-@pytest.mark.parametrize(
-    "name", ["no_panels", "no_curves", "no_counts", "no_bins", "empty_bins", "no_bars", "no_points"]
-)
-def test_nothing_is_said_to_be_nothing(name: str, drawings: dict[str, SvgFigure]) -> None:
-    assert texts(drawings[name].svg) == ["No numbers to draw."]
+def test_nothing_is_said_to_be_nothing(drawings: dict[str, SvgFigure]) -> None:
+    for name in ["no_panels", "no_curves", "no_counts", "no_bins", "empty_bins", "no_bars", "no_points"]:
+        assert texts(drawings[name].svg) == ["No numbers to draw."]
 
 
 def test_unknown_is_not_drawn_as_zero(drawings: dict[str, SvgFigure]) -> None:
@@ -155,12 +153,12 @@ SIGHT = {
 }
 
 
-@pytest.mark.parametrize("sight", SIGHT)
-def test_lines_of_one_panel_are_told_apart_without_all_colours(sight: str) -> None:
-    for theme in (LIGHT, DARK):
-        seen = [lab(np.array(SIGHT[sight]) @ linear(theme[name])) for name in SERIES[:5]]
-        # A difference of 2.3 in CIELAB is just noticed.
-        assert min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2)) > 20
+def test_lines_of_one_panel_are_told_apart_without_all_colours() -> None:
+    for sight in SIGHT:
+        for theme in (LIGHT, DARK):
+            seen = [lab(np.array(SIGHT[sight]) @ linear(theme[name])) for name in SERIES[:5]]
+            # A difference of 2.3 in CIELAB is just noticed.
+            assert min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2)) > 20
 
 
 def linear(colour: str) -> np.ndarray:

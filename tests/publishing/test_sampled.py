@@ -60,25 +60,25 @@ MERGES: dict[str, tuple[list[Any], list[str], list[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-@pytest.mark.parametrize("case", MERGES)
-def test_the_first_human_labels_are_merged_into_an_empty_column(tmp_path: Path, case: str, suffix: str) -> None:
-    llm, cells, expected = MERGES[case]
-    columns = {"text": ["one", "two"], "llm_label": llm, "label": [None, None]}
-    write_table({"train": Dataset.from_dict(columns)}, tmp_path / f"t.{suffix}")
-    rows = read_table(tmp_path / f"t.{suffix}")["train"]
-    drawn, sample = sample_rows(rows, 2)
-    write_table({"train": drawn}, tmp_path / f"sampled.{suffix}")
-    sampled = read_table(tmp_path / f"sampled.{suffix}")["train"]
-    filled = annotation_sheet(drawn, sample).remove_columns("label").add_column("label", cells)
-    assert filled["row"][:] == [0, 1]
-    merged = import_labels(sampled, filled)
-    assert (merged.new, merged.rows["label"][:]) == (2, expected)
-    # A sheet with these labels may be replaced, for the table has them.
-    write_sheet(filled, tmp_path / "sheet.csv")
-    check_sheet(merged.rows, tmp_path / "sheet.csv", "label")
-    with pytest.raises(DataError, match="`sheet`"):
-        check_sheet(sampled, tmp_path / "sheet.csv", "label")
+def test_the_first_human_labels_are_merged_into_an_empty_column(tmp_path: Path) -> None:
+    for suffix in ["jsonl", "parquet"]:
+        for case in MERGES:
+            llm, cells, expected = MERGES[case]
+            columns = {"text": ["one", "two"], "llm_label": llm, "label": [None, None]}
+            write_table({"train": Dataset.from_dict(columns)}, tmp_path / f"t.{suffix}")
+            rows = read_table(tmp_path / f"t.{suffix}")["train"]
+            drawn, sample = sample_rows(rows, 2)
+            write_table({"train": drawn}, tmp_path / f"sampled.{suffix}")
+            sampled = read_table(tmp_path / f"sampled.{suffix}")["train"]
+            filled = annotation_sheet(drawn, sample).remove_columns("label").add_column("label", cells)
+            assert filled["row"][:] == [0, 1]
+            merged = import_labels(sampled, filled)
+            assert (merged.new, merged.rows["label"][:]) == (2, expected)
+            # A sheet with these labels may be replaced, for the table has them.
+            write_sheet(filled, tmp_path / "sheet.csv")
+            check_sheet(merged.rows, tmp_path / "sheet.csv", "label")
+            with pytest.raises(DataError, match="`sheet`"):
+                check_sheet(sampled, tmp_path / "sheet.csv", "label")
 
 
 def test_labels_of_several_types_are_refused_in_one_line() -> None:

@@ -68,7 +68,7 @@ def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
         pinned=False,
         tags=["hf-synthlabels"],
     )
-    body = render_markdown(page.sections, title=page.title, summary=page.summary, facts=page.facts, figures=FOLDER)
+    body = render_markdown(page, figures=FOLDER)
     card = f"---\n{metadata.to_yaml()}\n---\n\n{body}"
     numbers = _numbers(report)
     return HubUpload(

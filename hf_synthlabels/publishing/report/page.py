@@ -41,9 +41,9 @@ from hf_synthlabels.tables import atomic_path
 FOLDER = "report"
 """Folder of tables and figures, next to the page."""
 SHEET_MM = 180
-"""Between the margins of an upright sheet of A4; what is wider is printed across."""
+"""Text width of an A4 sheet in portrait format; wider tables are printed in landscape format."""
 LETTER_MM, SMALL_MM, GAP_MM = 1.6, 1.3, 2.2
-"""On paper: a letter of a table, one of the small lines below a number, and what parts two columns."""
+"""Printed widths of a letter, of a small letter, and of the gap between columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Column:
     places: int
     right: bool
     n: str
-    """The n of all its intervals where they have one in common."""
+    """The common n of all intervals; empty if they differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An exhibit with its number on the page, and everything that the template needs of it."""
+    """An exhibit with its label, as the template shows it."""
 
     name: str
     label: str
@@ -70,57 +70,41 @@ class Shown:
     table: Table
     columns: tuple[Column, ...]
     downloads: tuple[tuple[str, str, str], ...]
-    """Word, file name and address of each."""
+    """Format, file name and URL of each download."""
 
     @property
     def broad(self) -> bool:
-        """Whether it needs the long side of a sheet."""
-        return (
-            sum(_width_mm(column, [row[place] for row in self.table.rows]) for place, column in enumerate(self.columns))
-            > SHEET_MM
-        )
+        """Whether it is printed in landscape format."""
+        cells = zip(*self.table.rows, strict=True) if self.table.rows else [()] * len(self.columns)
+        return sum(map(_width_mm, self.columns, cells)) > SHEET_MM
 
 
-def write_page(
-    sections: Sequence[Section],
-    folder: Path,
-    *,
-    title: str,
-    summary: str | Sequence[str] = (),
-    facts: Mapping[str, str] | None = None,
-) -> list[Path]:
+def write_page(page: Page, folder: Path) -> list[Path]:
     """Write a report: `report.html`, `report.md`, and the folder `report` with the files of every exhibit.
 
-    The folder has each exhibit as CSV and JSON, each figure as SVG (light and dark) and PNG, a README.md that lists
-    them, and page.json, which is the whole report as values. Equal inputs give equal bytes. Files of an earlier report
-    that this one has not are removed.
+    The folder contains each exhibit as CSV and JSON, each figure as SVG (light and dark) and PNG, an index, and
+    page.json with the whole page. Equal inputs give equal bytes. Exhibits of an earlier report are removed.
 
     Args:
-        sections: one for each question.
-        folder: made if it is not there.
-        title: of the page.
-        summary: what a reader must know who reads nothing else, the recommendation first.
-        facts: how it was made, by name.
+        page: the report.
+        folder: output folder; created if it does not exist.
 
     Returns:
-        What was written, `report.html` first.
+        The written files, `report.html` first.
 
     Raises:
-        ConfigError: a name is no word, or stands twice; a table's row is not as wide as its head.
         DataError: the folder cannot be written.
-        MissingExtraError: matplotlib, which draws the figures, is not installed. The numbers are written all the same.
+        MissingExtraError: matplotlib is not installed; the numbers are written nevertheless.
     """
-    page = Page(title, tuple(sections), _lines(summary), dict(facts or {}))
-    beside = folder / FOLDER
+    exhibits = folder / FOLDER
     with writing(folder):
-        beside.mkdir(parents=True, exist_ok=True)
-        _remove_earlier(beside, page)
-    # The numbers first: they are not to be lost because a figure cannot be drawn.
-    written = [_write(beside / name, content) for name, content in _numbers(page).items()]
-    words = render_markdown(page.sections, title=title, summary=page.summary, facts=page.facts, figures=FOLDER)
-    written.insert(0, _write(folder / "report.md", words))
+        exhibits.mkdir(parents=True, exist_ok=True)
+        _remove_earlier(exhibits, page)
+    # Numbers first, so that they are written even if a figure cannot be drawn.
+    written = [_write(exhibits / name, content) for name, content in _numbers(page).items()]
+    written.insert(0, _write(folder / "report.md", render_markdown(page, figures=FOLDER)))
     drawings = _drawings(page)
-    written += [_write(beside / name, content) for name, content in _pictures(drawings).items()]
+    written += [_write(exhibits / name, content) for name, content in _pictures(drawings).items()]
     return [_write(folder / "report.html", _rendered(page, drawings)), *written]
 
 
@@ -128,7 +112,7 @@ def page_files(page: Page) -> tuple[str, dict[str, bytes]]:
     """Render a page in memory: the HTML, and the other files by name.
 
     Raises:
-        MissingExtraError: matplotlib, which draws the figures, is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     drawings = _drawings(page)
     contents = {**_numbers(page), **_pictures(drawings)}
@@ -136,10 +120,10 @@ def page_files(page: Page) -> tuple[str, dict[str, bytes]]:
 
 
 def render_page(page: Page) -> str:
-    """Render the HTML page; it is self-contained except for the figures as PNG.
+    """Render the HTML page, which is self-contained.
 
     Raises:
-        MissingExtraError: matplotlib, which draws the figures, is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     return _rendered(page, _drawings(page))
 
@@ -147,16 +131,12 @@ def render_page(page: Page) -> str:
 def _rendered(page: Page, drawings: Mapping[str, SvgFigure]) -> str:
     style = f"{style_rules()}{_packaged('report.css')}"
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    counts = {"Table": 0, "Figure": 0}
-    shown: list[tuple[Section, list[Shown]]] = []
-    for section in page.sections:
-        exhibits: list[Shown] = []
-        for exhibit in section.exhibits:
-            word = "Table" if isinstance(exhibit, Table) else "Figure"
-            counts[word] += 1
-            exhibits.append(_shown(exhibit, f"{word} {counts[word]}", drawings.get(exhibit.name)))
-        shown.append((section, exhibits))
-    rendered: str = _template().render(page=page, sections=shown, style=Markup(style), digest=digest)
+    labels = page.labels()
+    sections = [
+        (section, [_shown(each, labels[each.name], drawings.get(each.name)) for each in section.exhibits])
+        for section in page.sections
+    ]
+    rendered: str = _template().render(page=page, sections=sections, style=Markup(style), digest=digest)
     return rendered
 
 
@@ -194,7 +174,7 @@ def _column(table: Table, place: int) -> Column:
 
 
 def _width_mm(column: Column, values: Sequence[Value]) -> float:
-    """What a column takes on paper at least: words are wrapped, numbers are not."""
+    """Minimum printed width of a column: words are wrapped, numbers are not."""
     widths = [LETTER_MM * max(map(len, column.name.split()), default=0), SMALL_MM * len(column.n)]
     for value in values:
         if isinstance(value, Interval):
@@ -211,10 +191,11 @@ def _cell(value: Value, column: Column) -> Markup | str:
         return Markup('<span class="none">{}</span>').format(UNKNOWN)
     if not isinstance(value, Interval):
         return value_words(value, column.places)
-    said = number(value.estimate, column.places)
+    estimate = number(value.estimate, column.places)
     small = [interval_words(value, column.places), "" if column.n else f"n = {value.n:,}"]
     lines = Markup("").join(Markup("<small>{}</small>").format(line) for line in small if line)
-    return Markup('<span class="none">{}</span>{}' if said == UNDEFINED else "{}{}").format(said, lines)
+    is_undefined = estimate == UNDEFINED
+    return Markup('<span class="none">{}</span>{}' if is_undefined else "{}{}").format(estimate, lines)
 
 
 def _data(kind: str, text: str) -> str:
@@ -222,15 +203,15 @@ def _data(kind: str, text: str) -> str:
 
 
 def _numbers(page: Page) -> dict[str, str | bytes]:
-    """What needs no drawing, by file name."""
+    """Files that need no drawing, by name."""
     contents: dict[str, str | bytes] = {}
-    for exhibit in (each for section in page.sections for each in section.exhibits):
+    for exhibit in page.exhibits:
         contents |= {f"{exhibit.name}.csv": csv_text(exhibit), f"{exhibit.name}.json": json_text(exhibit)}
     return {**contents, "README.md": _listing(page), "page.json": page_to_json(page)}
 
 
 def _pictures(drawings: Mapping[str, SvgFigure]) -> dict[str, str | bytes]:
-    """Every figure in its forms, by file name."""
+    """Every figure in all formats, by file name."""
     contents: dict[str, str | bytes] = {}
     for name, drawing in drawings.items():
         contents |= {f"{name}.svg": drawing.svg, f"{name}-dark.svg": drawing.dark, f"{name}.png": drawing.png}
@@ -238,50 +219,39 @@ def _pictures(drawings: Mapping[str, SvgFigure]) -> dict[str, str | bytes]:
 
 
 def _drawings(page: Page) -> dict[str, SvgFigure]:
-    return {
-        exhibit.name: draw(exhibit)
-        for section in page.sections
-        for exhibit in section.exhibits
-        if not isinstance(exhibit, Table)
-    }
+    return {exhibit.name: draw(exhibit) for exhibit in page.exhibits if not isinstance(exhibit, Table)}
 
 
 def _listing(page: Page) -> str:
-    """The index of the files."""
+    """Index of the files."""
+    labels = page.labels()
     rows = []
-    counts = {"Table": 0, "Figure": 0}
-    for section in page.sections:
-        for exhibit in section.exhibits:
-            word = "Table" if isinstance(exhibit, Table) else "Figure"
-            counts[word] += 1
-            forms = ("csv", "json") if word == "Table" else ("csv", "json", "svg", "png")
-            rows.append(
-                (f"{word} {counts[word]}", exhibit.title, ", ".join(f"{exhibit.name}.{form}" for form in forms))
-            )
-    table = Table("files", "Files", ("exhibit", "what it shows", "files"), tuple(rows))
-    note = "page.json holds the whole report; `hf-synthlabels report page.json` makes the page of it."
-    section = Section("files", "Files", "", (table,), (note,))
-    return render_markdown((section,), title=page.title)
+    for exhibit in page.exhibits:
+        formats = ("csv", "json") if isinstance(exhibit, Table) else ("csv", "json", "svg", "png")
+        files = ", ".join(f"{exhibit.name}.{ending}" for ending in formats)
+        rows.append((labels[exhibit.name], exhibit.title, files))
+    table = Table("files", "Files", ("exhibit", "title", "files"), tuple(rows))
+    note = "page.json contains the whole report; `hf-synthlabels report page.json` renders it."
+    return render_markdown(Page(page.title, (Section("files", "Files", "", (table,), (note,)),)))
 
 
 def _remove_earlier(folder: Path, page: Page) -> None:
-    """Remove files of exhibits that are not in this report anymore."""
+    """Remove files of exhibits that are no longer in the report."""
     try:
         earlier = page_from_json((folder / "page.json").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, DataError):
         return
-    names = [{each.name for section in one.sections for each in section.exhibits} for one in (earlier, page)]
-    for name in names[0] - names[1]:
+    for name in {exhibit.name for exhibit in earlier.exhibits} - {exhibit.name for exhibit in page.exhibits}:
         for ending in (".csv", ".json", ".svg", "-dark.svg", ".png"):
             (folder / f"{name}{ending}").unlink(missing_ok=True)
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Say which folder cannot be written, and why, in one line.
+    """Translate errors of writing into a folder.
 
     Raises:
-        DataError: something in it cannot be written.
+        DataError: a file cannot be written.
     """
     try:
         yield
@@ -301,10 +271,6 @@ def _bytes(content: str | bytes) -> bytes:
     return content.encode("utf-8", "replace") if isinstance(content, str) else content
 
 
-def _lines(summary: str | Sequence[str]) -> tuple[str, ...]:
-    return (summary,) if isinstance(summary, str) else tuple(summary)
-
-
 def _packaged(name: str) -> str:
     return files("hf_synthlabels.publishing").joinpath("templates", name).read_text(encoding="utf-8")
 
@@ -316,7 +282,7 @@ def _template() -> Any:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # What no HTML may hold: control characters and halves of letters.
+        # Characters that are invalid in HTML: control characters and surrogates.
         finalize=lambda value: INVISIBLE.sub("", value) if type(value) is str else value,
     )
     environment.globals["cell"] = _cell

@@ -1,4 +1,4 @@
-"""Page: a report as a value, to JSON and back without loss."""
+"""Page: a report as a value, and its JSON format."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,28 +34,43 @@ KINDS = {kind.__name__.lower(): kind for kind in (Table, Intervals, Curves, Coun
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All that a report shows.
+    """Contents of a report.
 
     Raises:
-        ConfigError: a name is no word, or stands twice; a table's row is not as wide as its head.
+        ConfigError: a name is invalid or occurs twice, or a row of a table has the wrong number of cells.
     """
 
     title: str
     sections: tuple[Section, ...]
     summary: tuple[str, ...] = ()
-    """What a reader must know who reads nothing else, the recommendation first."""
+    """Summary, with the recommendation first."""
     facts: Mapping[str, str] = field(default_factory=dict)
-    """How it was made, by name: data, seeds, machine, versions."""
+    """Methods and provenance by name: data, seeds, machine, versions."""
 
     def __post_init__(self) -> None:
         _check_names(section.name for section in self.sections)
-        _check_names(exhibit.name for section in self.sections for exhibit in section.exhibits)
-        for exhibit in (each for section in self.sections for each in section.exhibits):
+        _check_names(exhibit.name for exhibit in self.exhibits)
+        for exhibit in self.exhibits:
             _check_shape(exhibit)
+
+    @property
+    def exhibits(self) -> tuple[Exhibit, ...]:
+        """Tables and figures of all sections."""
+        return tuple(exhibit for section in self.sections for exhibit in section.exhibits)
+
+    def labels(self) -> dict[str, str]:
+        """Label of each exhibit by name, such as `Table 2`; tables and figures are numbered separately."""
+        counts: Counter[str] = Counter()
+        labels = {}
+        for exhibit in self.exhibits:
+            word = "Table" if isinstance(exhibit, Table) else "Figure"
+            counts[word] += 1
+            labels[exhibit.name] = f"{word} {counts[word]}"
+        return labels
 
 
 def page_to_json(page: Page) -> str:
-    """Everything as indented JSON. None is null; a number that JSON has not is an object, such as {"number": "nan"}."""
+    """Serialize a page; numbers that JSON lacks are objects, such as {"number": "nan"}."""
     content = {
         "title": page.title,
         "summary": list(page.summary),
@@ -74,10 +90,10 @@ def page_to_json(page: Page) -> str:
 
 
 def page_from_json(text: str) -> Page:
-    """The page that `page_to_json` wrote.
+    """Read a page written by `page_to_json`.
 
     Raises:
-        DataError: the text is not such a page.
+        DataError: the text is not a page.
     """
     try:
         content = json.loads(text, object_hook=_number)
@@ -94,7 +110,7 @@ def page_from_json(text: str) -> Page:
         return Page(content["title"], sections, tuple(content["summary"]), content["facts"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"`report` is not the page.json of a report ({type(error).__name__}: {error}). Make the report again."
+            f"`report` is not the page.json of a report ({type(error).__name__}: {error}). Render the report again."
         ) from None
 
 
@@ -107,7 +123,7 @@ def plain_exhibit(exhibit: Exhibit) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Interval):
-        # The range of an interval may be open: its ends then are infinite.
+        # The limits of an open interval are infinite.
         return {name: _plain(part) for name, part in value.to_dict().items()}
     if dataclasses.is_dataclass(value):
         return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
@@ -117,30 +133,30 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return {"number": str(value)}
-    # Numbers of numpy are numbers of Python here.
+    # Numbers of numpy become numbers of Python.
     return value.item() if hasattr(value, "item") else value
 
 
 def _exhibit(values: Mapping[str, Any]) -> Exhibit:
-    made = {name: part for name, part in values.items() if name != "kind"}
+    fields = {name: part for name, part in values.items() if name != "kind"}
     match values["kind"]:
         case "table":
-            made["rows"] = [[_value(cell) for cell in row] for row in made["rows"]]
+            fields["rows"] = [[_value(cell) for cell in row] for row in fields["rows"]]
         case "intervals":
-            made["panels"] = {
+            fields["panels"] = {
                 name: tuple((row, Interval.from_dict(each)) for row, each in rows)
-                for name, rows in made["panels"].items()
+                for name, rows in fields["panels"].items()
             }
         case "curves":
-            made["curves"] = [_curve(each) for each in made["curves"]]
+            fields["curves"] = [_curve(each) for each in fields["curves"]]
         case "calibration":
-            made["bins"] = [[place, Interval.from_dict(each)] for place, each in made["bins"]]
+            fields["bins"] = [[place, Interval.from_dict(each)] for place, each in fields["bins"]]
         case "bars" | "scatter":
             key = "panels" if values["kind"] == "bars" else "groups"
-            made[key] = {name: _tuples(rows) for name, rows in made[key].items()}
+            fields[key] = {name: _tuples(rows) for name, rows in fields[key].items()}
     kind: Any = KINDS[values["kind"]]
-    found: Exhibit = kind(**{name: _tuples(part) for name, part in made.items()})
-    return found
+    exhibit: Exhibit = kind(**{name: _tuples(part) for name, part in fields.items()})
+    return exhibit
 
 
 def _curve(values: Mapping[str, Any]) -> Curve:
@@ -165,8 +181,8 @@ def _check_names(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if NAME.fullmatch(name) is None:
-            raise ConfigError(f"`name` is {name!r}: files and anchors need letters, digits and `_` alone.")
-        # Files of some systems do not tell capitals from small letters.
+            raise ConfigError(f"`name` is {name!r}: use letters, digits and `_` only.")
+        # Some file systems ignore case.
         if name.lower() in seen:
             raise ConfigError(f"`name` {name!r} occurs twice in the report. Give each part a unique name.")
         seen.add(name.lower())

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 from hf_synthlabels.tables import write_text
 
 Report: TypeAlias = "StudyRuns | ValidationReport | StrategyReport | GridReport | Audit | JudgeSummary | Page"
-"""What can be shown as a page."""
+"""Results that can be rendered as a page."""
 
 
 def page_of(report: Report) -> Page:
-    """The page of any report."""
+    """Build the page of a report."""
     match report:
         case Page():
             return report
@@ -43,15 +43,15 @@ def page_of(report: Report) -> Page:
         case JudgeSummary():
             return judge_page(report)
         case _:
-            # Its class is only known where torch is installed.
+            # Importing the class would load torch.
             return grid_page(report)
 
 
 def read_report(text: str) -> Report:
-    """The report that some JSON is of: by what it holds, since every kind has fields that no other has.
+    """Read a report from its JSON; the kind is determined by its fields.
 
     Raises:
-        DataError: it is the JSON of no report, or of one with parts missing.
+        DataError: the text is not a report, or a part is missing.
     """
     try:
         values = json.loads(text)
@@ -62,8 +62,8 @@ def read_report(text: str) -> Report:
     read = next((reader for fields, reader in KINDS.items() if fields <= values.keys()), None)
     if read is None:
         raise DataError(
-            f"`results` has the fields {', '.join(map(str, list(values)[:6]))}, as no report has. Give the runs.json "
-            "of `study`, what `validate -o`, `train --grid` or an audit's `to_dict` wrote, or a report's page.json."
+            f"`results` has the fields {', '.join(map(str, list(values)[:6]))}, which no report has. Give the "
+            "runs.json of `study`, what `validate -o`, `train --grid` or an audit's `to_dict` wrote, or a page.json."
         )
     try:
         return read(text, values)
@@ -71,30 +71,26 @@ def read_report(text: str) -> Report:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
-            f"`results` is a report with a part missing or changed ({type(error).__name__}: {error}). Make it again."
+            f"`results` is a report with a missing or changed part ({type(error).__name__}: {error}). Compute it again."
         ) from None
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write the page of any report and its files into a folder; see `write_page`.
-
-    The numbers of a validation are written as `report.json` too.
+    """Write the page of a report into a folder, see `write_page`; of a validation also its numbers as `report.json`.
 
     Returns:
-        What was written, `report.html` first.
+        The written files, `report.html` first.
 
     Raises:
         DataError: the folder cannot be written.
-        MissingExtraError: matplotlib, which draws the figures, is not installed. The numbers are written all the same.
+        MissingExtraError: matplotlib is not installed; the numbers are written nevertheless.
     """
-    kept: list[Path] = []
+    numbers: list[Path] = []
     if isinstance(report, ValidationReport):
-        # The numbers first: they are not to be lost because a figure cannot be drawn.
-        kept = [folder / "report.json"]
+        # Numbers first, so that they are written even if a figure cannot be drawn.
         with writing(folder):
-            write_text(kept[0], report.to_json())
-    page = page_of(report)
-    return [*write_page(page.sections, folder, title=page.title, summary=page.summary, facts=page.facts), *kept]
+            numbers = [write_text(folder / "report.json", report.to_json())]
+    return [*write_page(page_of(report), folder), *numbers]
 
 
 def _read_grid(text: str) -> GridReport:
@@ -111,4 +107,4 @@ KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
     frozenset({"comparisons", "verdicts"}): lambda _, values: audit_from_dict(values),
     frozenset({"scores", "n_human"}): lambda text, _: ValidationReport.from_json(text),
 }
-"""The fields that tell a kind of report, and how it is read."""
+"""Characteristic fields of each kind of report, and its reader."""

@@ -1,4 +1,4 @@
-"""The audit of a metric, and what a judge's scores come to, as pages."""
+"""Pages of the audit of a metric, and of a judge's scores."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value
 
 QUESTIONS = {
-    "cit": "Does it order answers within a task as people do?",
-    "cat": "Can its scores be compared across tasks?",
-    "tfa": "Does it look past the format of an answer?",
+    "cit": "Comparability within tasks (CIT)",
+    "cat": "Comparability across tasks (CAT)",
+    "tfa": "Format invariance (TFA)",
 }
 VERDICTS = {
-    "pass": "better than every baseline in every statistic, beyond chance",
-    "fail": "in some statistic worse than some baseline, beyond chance",
+    "pass": "significantly better than every baseline in every statistic",
+    "fail": "significantly worse than a baseline in some statistic",
     "open": "not significantly different from a baseline in some statistic",
     "no_baseline": "there is no baseline to compare with",
     "not_computed": "it could not be computed",
@@ -33,17 +33,17 @@ def audit_page(audit: Audit) -> Page:
         for name, verdict in audit.verdicts.items()
     ]
     coverage = audit.metric.coverage
-    scored = f"{coverage} of {coverage.n:,} rows with a human score have a score of the metric."
+    scored = f"Coverage is {coverage}: the proportion of {coverage.n:,} human-scored rows that the metric scored."
     sections = [_property(audit, name, verdict) for name, verdict in zip(PROPERTIES, verdicts, strict=True)]
     return Page("Audit of a metric", (*sections, _tasks(audit.metric)), (" ".join(verdicts), scored), _facts(audit))
 
 
 def judge_page(summary: JudgeSummary) -> Page:
-    """What many judgments come to, and what the unscored ones could change."""
+    """Page of a judge's scores, with bounds for unscored items."""
     mean = summary.mean
     answer = f"The mean score is {mean} over {summary.n_scored:,} of {summary.n:,} items."
     if summary.n_unscored:
-        answer += f" With the unscored ones it lies between {summary.lowest_mean:.3f} and {summary.highest_mean:.3f}."
+        answer += f" Unscored items bound it between {summary.lowest_mean:.3f} and {summary.highest_mean:.3f}."
     rows: list[tuple[Value, ...]] = [
         ("mean score", mean),
         ("mean, from 0 worst to 1 best", summary.unit_mean),
@@ -55,7 +55,7 @@ def judge_page(summary: JudgeSummary) -> Page:
     stats = summary.stats
     cost = (
         ("requests", stats.requests),
-        ("answers from the store", stats.stored),
+        ("cache hits", stats.stored),
         ("tokens in", stats.prompt_tokens),
         ("tokens out", stats.completion_tokens),
         ("US dollars", summary.cost_usd),
@@ -66,16 +66,16 @@ def judge_page(summary: JudgeSummary) -> Page:
     ]
     if summary.parse_methods:
         panel = tuple((name, float(count)) for name, count in summary.parse_methods.items())
-        exhibits.append(Bars("parse_methods", "How the scores were read", {"scores": panel}))
+        exhibits.append(Bars("parse_methods", "Parse methods", {"scores": panel}))
     sections = (
-        Section("scores", "How good are the answers, by this judge?", answer, tuple(exhibits)),
-        Section("cost", "What did it take?", "", (Table("cost", "Requests and cost", ("what", "amount"), cost),)),
+        Section("scores", "Scores", answer, tuple(exhibits)),
+        Section("cost", "Cost", "", (Table("cost", "Requests and cost", ("what", "amount"), cost),)),
     )
-    return Page("What a judge said", sections, (answer,))
+    return Page("Judge scores", sections, (answer,))
 
 
 def audit_from_dict(values: Mapping[str, Any]) -> Audit:
-    """The audit that `Audit.to_dict` wrote."""
+    """Read an audit from `Audit.to_dict`."""
     return Audit(
         _metric(values["metric"]),
         {name: _metric(each) for name, each in values["baselines"].items()},
@@ -100,9 +100,9 @@ def _property(audit: Audit, name: str, verdict: str) -> Section:
         if gaps:
             panels[each] = gaps
     if panels:
-        note = "Paired, on the rows that both have scored; to the right of 0 the metric is better."
+        note = "Paired differences on the rows that both scored; positive values favor the metric."
         exhibits.insert(
-            0, Intervals(f"{name}_gaps", "Better than each baseline by", panels, "difference", (("none", 0.0),), note)
+            0, Intervals(f"{name}_gaps", "Difference from each baseline", panels, "difference", (("none", 0.0),), note)
         )
     if name == "tfa" and audit.metric.formats:
         exhibits.append(_formats(audit.metric))
@@ -114,9 +114,10 @@ def _formats(metric: MetricAudit) -> Table:
     rows = [(name, *(getattr(each, field) for field in fields)) for name, each in metric.formats.items()]
     heads = ("format", *(field.replace("_", " ") for field in fields))
     note = (
-        "Means over tasks. auc: the chance that a right answer in this format scores above a wrong one in the house's."
+        "Means over tasks. auc: probability that a correct answer in this format scores above a wrong one in the "
+        "reference format."
     )
-    return Table("tfa_formats", "Each format", heads, tuple(rows), note)
+    return Table("tfa_formats", "Scores by format", heads, tuple(rows), note)
 
 
 def _tasks(metric: MetricAudit) -> Section:
@@ -129,12 +130,12 @@ def _tasks(metric: MetricAudit) -> Section:
         and any(not math.isnan(task.scores[name].estimate) for task in metric.tasks if name in task.scores)
     }
     exhibits: list[Exhibit] = (
-        [Intervals("by_task", "Rank correlation with people", known, "correlation")] if known else []
+        [Intervals("by_task", "Rank correlation with human scores", known, "correlation")] if known else []
     )
-    exhibits.append(Table("tasks", "Each task", ("task", "coverage", *statistics), tuple(rows)))
+    exhibits.append(Table("tasks", "Scores by task", ("task", "coverage", *statistics), tuple(rows)))
     share = "unknown" if math.isnan(metric.task_share) else f"{metric.task_share:.0%}"
-    answer = f"Of {len(metric.tasks):,} tasks {share} have a score for nearly all rows."
-    return Section("tasks", "And task by task?", answer, tuple(exhibits))
+    answer = f"{share} of {len(metric.tasks):,} tasks have a score for nearly all rows."
+    return Section("tasks", "Results by task", answer, tuple(exhibits))
 
 
 def _reasons(audit: Audit, name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The report of a validation as a page: how far the labels agree with human, by label, and where they differ."""
+"""Page of a validation: agreement with human labels, per-class performance, and disagreements."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MISSING = "no label"
 
 
 def validation_page(report: ValidationReport) -> Page:
-    """What the human labels of a data set say of its predicted ones."""
+    """Build the page of a validation."""
     facts = {
-        "kind of label": report.kind,
+        "task type": report.kind,
         "human labels": report.human,
         "predicted labels": report.llm,
-        "rows": f"{report.n_rows:,}, of them {report.n_human:,} with a human label",
-        "intervals": f"{100 * report.level:g}%, {report.resamples:,} resamples where by bootstrap, seed {report.seed}",
+        "rows": f"{report.n_rows:,}, of which {report.n_human:,} have a human label",
+        "intervals": f"{100 * report.level:g}%; bootstrap with {report.resamples:,} resamples, seed {report.seed}",
     }
     sections = [_agreement(report), _by_label(report), _differences(report), _rows(report)]
     return Page(
@@ -39,12 +39,13 @@ def class_table(name: str, report: ValidationReport, title: str) -> Table:
         title,
         ("label", "human n", "predicted n", "precision", "recall", "F1"),
         tuple(rows),
-        "A missing prediction is a miss. The n of precision is of predicted labels, that of recall of human ones.",
+        "A missing prediction counts as an error. The n of precision counts predicted labels, that of recall human "
+        "labels.",
     )
 
 
 def confusion(name: str, report: ValidationReport, title: str, across: str) -> Counts | None:
-    """How often each human label met each predicted one, where rows have one label."""
+    """Confusion matrix, for kinds with one class per row."""
     if report.matrix is None:
         return None
     names = report.matrix.names
@@ -55,7 +56,7 @@ def confusion(name: str, report: ValidationReport, title: str, across: str) -> C
         (*names, MISSING),
         report.matrix.counts,
         across,
-        f"{report.matrix.n:,} human-labeled rows; shaded by the share of the row.",
+        f"{report.matrix.n:,} human-labeled rows; shading by proportion of the row.",
     )
 
 
@@ -104,55 +105,51 @@ def _agreement(report: ValidationReport) -> Section:
     exhibits: list[Exhibit] = []
     if panels:
         marks = (("gate", report.gate.gate.threshold),) if report.gate and report.gate.gate.metric in shares else ()
-        exhibits.append(
-            Intervals("scores", "Scores that are shares", panels, f"{100 * report.level:g}% intervals", marks)
-        )
+        exhibits.append(Intervals("scores", "Proportions", panels, f"{100 * report.level:g}% intervals", marks))
     exhibits.append(Table("score_table", "All scores", ("score", "value", "interval by"), tuple(rows)))
-    answer = f"{report.n_human:,} rows have a human label, {report.n_answered:,} of them a predicted one, too."
-    return Section("agreement", "How far do the labels agree with human ones?", answer, tuple(exhibits), report.notes)
+    answer = f"{report.n_human:,} rows have a human label; {report.n_answered:,} of them also have a predicted label."
+    return Section("agreement", "Agreement with human labels", answer, tuple(exhibits), report.notes)
 
 
 def _by_label(report: ValidationReport) -> Section | None:
     if not report.classes:
         return None
     met = [each for each in report.classes if each.support and not math.isnan(each.f1.estimate)]
-    answer = "No label occurs among the human ones."
+    answer = "No class occurs among the human labels."
     exhibits: list[Exhibit] = []
     if met:
         low, high = min(met, key=lambda each: each.f1.estimate), max(met, key=lambda each: each.f1.estimate)
         answer = (
-            f"F1 is from {low.f1} for {low.name} (n = {low.support:,}) to {high.f1} for {high.name} "
+            f"F1 ranges from {low.f1} for {low.name} (n = {low.support:,}) to {high.f1} for {high.name} "
             f"(n = {high.support:,})."
         )
-        exhibits.append(
-            Intervals("by_label", "F1 of each label", {"F1": tuple((each.name, each.f1) for each in met)}, "F1")
-        )
-    exhibits.append(class_table("class_table", report, "Each label"))
-    notes = tuple(f"No human-labeled row has {name}; macro F1 leaves it out." for name in report.absent)
-    return Section("by_label", "Which labels are found, and which are not?", answer, tuple(exhibits), notes)
+        exhibits.append(Intervals("by_label", "F1 by class", {"F1": tuple((each.name, each.f1) for each in met)}, "F1"))
+    exhibits.append(class_table("class_table", report, "Scores by class"))
+    notes = tuple(f"No human-labeled row has {name}; macro F1 excludes it." for name in report.absent)
+    return Section("by_label", "Per-class performance", answer, tuple(exhibits), notes)
 
 
 def _differences(report: ValidationReport) -> Section | None:
     exhibits: list[Exhibit] = []
     answer = ""
-    counts = confusion("confusion", report, "Human against predicted labels", report.llm)
+    counts = confusion("confusion", report, "Confusion matrix", report.llm)
     if counts is not None and report.matrix is not None:
         exhibits.append(counts)
         mistakes = report.matrix.mistakes()
         wrong = sum(count for *_, count in mistakes)
         answer = f"{wrong:,} of {report.matrix.n:,} human-labeled rows differ."
         if mistakes:
-            human, said, most = mistakes[0]
-            answer += f" Most often {human} was labeled {said or 'nothing'}: {most:,} rows."
+            human, predicted, count = mistakes[0]
+            answer += f" The most frequent error is {human} labeled as {predicted or MISSING}: {count:,} rows."
     for place, table in enumerate(report.tables, 1):
-        exhibits.append(Table(f"difference_{place}", f"Where they differ, by {table.head[0]}", table.head, table.rows))
+        exhibits.append(Table(f"difference_{place}", f"Disagreements by {table.head[0]}", table.head, table.rows))
     if not exhibits:
         return None
-    return Section("differences", "Where do they differ?", answer, tuple(exhibits))
+    return Section("differences", "Disagreements", answer, tuple(exhibits))
 
 
 def _rows(report: ValidationReport) -> Section:
     answer = (
-        f"Of {report.n_rows:,} rows {report.n_labelled:,} have a predicted label and {report.n_human:,} a human one."
+        f"Of {report.n_rows:,} rows, {report.n_labelled:,} have a predicted label and {report.n_human:,} a human label."
     )
     return Section("rows", "Row status", answer, (status_table("statuses", {"all rows": report}),))
