@@ -31,7 +31,7 @@ class BatchKills:
 def batch_kills(*, at_once: int = 1) -> Sequence[BatchKills]:
     """Kill a run at each of its steps, and run it again."""
     # The harness stands with the tests that use it; it watches the journal, the store and every HTTP request.
-    from tests.clients.batch_crash import Crash, crash, undisturbed
+    from tests.clients.batch.batch_crash import Crash, crash, undisturbed
 
     with ThreadPoolExecutor(at_once) as pool:
         found = list(pool.map(crash, range(1, len(undisturbed()) + 1)))

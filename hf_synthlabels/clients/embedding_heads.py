@@ -127,7 +127,7 @@ def _round_to_scale(scale: Scale, number: float) -> float:
     if scale.step is None:
         return number
     # The high end of the scale need not be a whole number of steps above the low end.
-    steps = min(round((number - scale.low) / scale.step), int((scale.high - scale.low) / scale.step + 1e-9))
+    steps = min(round((number - scale.low) / scale.step), scale.num_steps)
     return round(scale.low + steps * scale.step, 9)
 
 

@@ -74,13 +74,16 @@ class Scale:
         steps = (number - self.low) / self.step
         return abs(steps - round(steps)) < 1e-9
 
+    @property
+    def num_steps(self) -> int:
+        """Number of whole steps from the lower bound; 0 without steps."""
+        return 0 if self.step is None else int((self.high - self.low) / self.step + 1e-9)
+
     def grid(self) -> tuple[float, ...] | None:
         """Return all numbers on the scale in order; None if it has no steps."""
         if self.step is None:
             return None
-        return tuple(
-            self.low + number * self.step for number in range(int((self.high - self.low) / self.step + 1e-9) + 1)
-        )
+        return tuple(self.low + number * self.step for number in range(self.num_steps + 1))
 
     def __str__(self) -> str:
         steps = "" if self.step is None else f" in steps of {number_text(self.step)}"

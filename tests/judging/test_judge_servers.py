@@ -57,7 +57,7 @@ def spoken(prompt: JudgePrompt, item: Item, *, swapped: bool = False) -> str:
 def llama_cpp(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     needs("xllamacpp", "gguf")
     port = free_port()
-    command = [sys.executable, str(ROOT / "tests" / "llama_server.py"), model, str(port)]
+    command = [sys.executable, str(ROOT / "tests" / "servers" / "llama.py"), model, str(port)]
     with serving(command, port, Path(tmp_path_factory.mktemp("llama")) / "log") as base_url:
         yield base_url
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.llama_server import write_gguf
+from tests.servers.llama import write_gguf
 from tests.tiny_models import tiny_model
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "gguf_student.py"

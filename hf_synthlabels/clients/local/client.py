@@ -194,14 +194,13 @@ def scored_answers(schema: LabelSchema) -> tuple[str, ...]:
     if schema.kind in ("text-classification", "text-pair"):
         answers = list(schema.names)
     elif schema.scale is not None and schema.scale.step is not None:
-        scale, step = schema.scale, schema.scale.step
-        count = int((scale.high - scale.low) / step + 1e-9) + 1
+        count = schema.scale.num_steps + 1
         if count > MAX_SCALE_ANSWERS:
             raise ConfigError(
                 f"`scoring` supports at most {MAX_SCALE_ANSWERS} numbers, but the scale has {count}; "
                 "set `scoring: false`."
             )
-        answers = [f"{round(scale.low + place * step, 9):.10g}" for place in range(count)]
+        answers = [f"{round(number, 9):.10g}" for number in schema.scale.grid() or ()]
     else:
         reason = "a scale without a step" if schema.scale is not None else f"kind {schema.kind!r}"
         raise ConfigError(f"`scoring` needs a list of answers, but {reason} has none; set `scoring: false`.")

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 
 from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord
 from hf_synthlabels.clients.store.sqlite_backend import SqliteBackend
-from hf_synthlabels.clients.store.write_groups import Call, GroupedWriter, Writes
+from hf_synthlabels.clients.store.write_groups import GroupedWriter, Writes
 
 
 class StoreBackend(Protocol):
@@ -61,8 +61,7 @@ class ResponseStore:
 
     def put(self, key: str, answer: Mapping[str, Any]) -> Future[None]:
         """Store an answer and release the lock on its key; the future is done when the answer is on disk."""
-        written, _ = self._writer.add(Writes([(key, json.dumps(answer))]))
-        return written
+        return self._writer.put(key, json.dumps(answer))
 
     def acquire(self, keys: Iterable[str]) -> list[str]:
         """Lock keys to request their answers here; returns those that no other process has in flight.
@@ -77,7 +76,7 @@ class ResponseStore:
 
     def begin_run(self, run: Run) -> None:
         """Add a run to the ledger."""
-        self._call("begin_run", run)
+        self._writer.call("begin_run", run)
 
     def reserve(self, run: Run, requested: Allowance) -> Future[Allowance]:
         """Reserve requests and money for a run before any of it is spent.
@@ -85,17 +84,17 @@ class ResponseStore:
         The future is done when the reservation is on disk; its result is smaller than requested if the budget does
         not cover it.
         """
-        return self._call("reserve", run, requested)
+        return self._writer.call("reserve", run, requested)
 
     def commit_usage(self, run: Run, usage: UsageRecord) -> None:
         """Record the usage of completed requests."""
-        self._writer.add(Writes(usage={run.id: (run, usage)}))
+        self._writer.add_usage(run, usage)
 
     def end_run(self, run: Run) -> None:
         """Release what was reserved for a run and not spent; it is released when this returns."""
         # Usage is written at the end of its group, so it must be on disk first.
         self.flush()
-        self._call("end_run", run).result()
+        self._writer.call("end_run", run).result()
 
     def apply(self, writes: Writes) -> list[Any]:
         """Write what another process has written; returns the results of its calls when all of it is on disk."""
@@ -114,7 +113,7 @@ class ResponseStore:
 
     def execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
         """Run a statement for each row of values, in one transaction; otherwise as `execute`."""
-        return int(self._call("execute", statement, list(rows)).result())
+        return int(self._writer.call("execute", statement, list(rows)).result())
 
     def flush(self) -> None:
         """Wait until all earlier writes are on disk."""
@@ -137,8 +136,3 @@ class ResponseStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _call(self, name: str, *arguments: Any) -> Future[Any]:
-        call: Call = (name, arguments)
-        _, (result,) = self._writer.add(Writes(calls=[call]))
-        return result

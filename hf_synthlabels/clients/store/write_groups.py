@@ -70,22 +70,32 @@ class GroupedWriter:
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    def add(self, writes: Writes) -> tuple[Future[None], list[Future[Any]]]:
-        """Add writes to the next commit; returns a future for all of them, and one for the result of each call.
+    def put(self, key: str, payload: str) -> Future[None]:
+        """Add an answer; the future is done when it is written."""
+        with self._lock:
+            group = self._open_group()
+            group.writes.answers.append((key, payload))
+        return group.written
 
-        Raises:
-            StoreError: an earlier commit has failed, or the writer is closed.
-        """
+    def add_usage(self, run: Run, usage: UsageRecord) -> None:
+        """Add the usage of some requests."""
+        with self._lock:
+            self._open_group().writes.add_usage(run, usage)
+
+    def call(self, name: str, *arguments: Any) -> Future[Any]:
+        """Add a call; the future has its result when it is written."""
+        result = _uncancellable()
+        with self._lock:
+            group = self._open_group()
+            group.writes.calls.append((name, arguments))
+            group.results.append(result)
+        return result
+
+    def add(self, writes: Writes) -> tuple[Future[None], list[Future[Any]]]:
+        """Add writes of another process; returns a future for all of them, and one for the result of each call."""
         results = [_uncancellable() for _ in writes.calls]
         with self._lock:
-            if self._failure is not None:
-                raise StoreError(str(self._failure)) from self._failure
-            if self._closed:
-                raise StoreError("The response store cannot be written: it is closed.")
-            group = self._group
-            if not group.is_submitted:
-                group.is_submitted = True
-                self._thread.submit(self._write)
+            group = self._open_group()
             group.writes.answers += writes.answers
             group.writes.calls += writes.calls
             group.results += results
@@ -110,6 +120,20 @@ class GroupedWriter:
         """Raise the error of a failed commit, if any."""
         if self._failure is not None:
             raise StoreError(str(self._failure)) from self._failure
+
+    def _open_group(self) -> _Group:
+        """The group that takes the next write; the caller holds the lock and adds to it.
+
+        Raises:
+            StoreError: an earlier commit has failed, or the writer is closed.
+        """
+        self.raise_failure()
+        if self._closed:
+            raise StoreError("The response store cannot be written: it is closed.")
+        if not self._group.is_submitted:
+            self._group.is_submitted = True
+            self._thread.submit(self._write)
+        return self._group
 
     def _write(self) -> None:
         """Commit the current group, and tell everyone who waits for it."""

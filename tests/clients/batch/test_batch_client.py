@@ -37,7 +37,7 @@ from hf_synthlabels.clients.protocol.endpoint import Endpoint
 from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.clients.store.payloads import canonical_hash
 from hf_synthlabels.errors import AllFailedError, ClientError, DataError, MissingKeyError, StoreError
-from tests.clients.batch_crash import batch_log
+from tests.clients.batch.batch_crash import batch_log
 from tests.servers.batches import Batch, BatchServer, Fault, Line
 from tests.servers.chat import chat_completion, error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_synthlabels.clients import list_batches
-from tests.clients.batch_crash import (
+from tests.clients.batch.batch_crash import (
     ROWS,
     Crash,
     crash,

@@ -298,16 +298,16 @@ def test_a_group_that_cannot_be_written_is_an_error_for_all_who_wait_for_it(
         assert full.wait(10)
 
     monkeypatch.setitem(CALLS, "busy", busy)
-    store._call("busy")
+    store._writer.call("busy")
     assert writing.wait(10)
     # The writer is busy, so all of these are one group.
     if fails == "before the grant":
-        store._call("execute", "INSERT INTO no_such_table VALUES (1)", [()])
+        store._writer.call("execute", "INSERT INTO no_such_table VALUES (1)", [()])
     granted = store.reserve(run, Allowance(1, 0.1, 10))
     answer = store.put("a", {"text": "good"})
     store.commit_usage(run, UsageRecord(1, 2, 3))
     if fails == "after the grant":
-        store._call("execute", "INSERT INTO no_such_table VALUES (1)", [()])
+        store._writer.call("execute", "INSERT INTO no_such_table VALUES (1)", [()])
     answer.add_done_callback(lambda _: 1 // 0)
     told = threading.Event()
     answer.add_done_callback(lambda _: told.set())
@@ -338,7 +338,7 @@ def test_what_is_handed_over_while_it_closes_is_refused_and_never_waited_for(
         assert go.wait(10)
 
     monkeypatch.setitem(CALLS, "busy", busy)
-    store._call("busy")
+    store._writer.call("busy")
     assert writing.wait(10)
     closer = threading.Thread(target=store.close)
     closer.start()

@@ -145,7 +145,7 @@ def child(path: str, base_url: str, kill_at: int | str, pipe: Connection) -> Non
 def start(path: Path, server: BatchServer, kill_at: int | str = 0) -> tuple[Any, Connection]:
     """Start a child; 0 kills it never."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.clients.batch_crash"])
+    context.set_forkserver_preload(["tests.clients.batch.batch_crash"])
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=child, args=(str(path), server.base_url, kill_at, there), daemon=True)
     process.start()

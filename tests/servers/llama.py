@@ -1,6 +1,6 @@
 """llama.cpp's own server over a tiny Llama of transformers; run as a program, it ends with its standard input.
 
-python tests/llama_server.py FOLDER PORT
+python tests/servers/llama.py FOLDER PORT
 """
 
 from __future__ import annotations
