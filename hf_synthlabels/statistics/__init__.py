@@ -5,8 +5,7 @@ from hf_synthlabels.statistics.agreement.chance_corrected import cohen_kappa, gw
 from hf_synthlabels.statistics.agreement.judge_agreement import judge_agreement
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.design.human_sample import HumanSample, draw_sample
-from hf_synthlabels.statistics.design.sample_plan import SamplePlan, plan_gate, plan_sample
-from hf_synthlabels.statistics.design.score_plan import plan_score
+from hf_synthlabels.statistics.design.sample_plan import SamplePlan, plan_gate, plan_sample, plan_score
 from hf_synthlabels.statistics.estimation.estimate import estimate
 from hf_synthlabels.statistics.estimation.estimates import EstimateReport
 from hf_synthlabels.statistics.estimation.label_rows import Inference

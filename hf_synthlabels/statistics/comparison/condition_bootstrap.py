@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.arrays import Floats
+from hf_synthlabels.statistics.arrays import Floats, divided
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig, position_counts, resample_positions
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 
@@ -81,8 +81,7 @@ class PairedScore:
     @property
     def ratio(self) -> Interval:
         """The quotient a / b; nan where b is 0."""
-        over, under = self.a.values, self.b.values
-        quotients = np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
+        quotients = divided(self.a.values, np.maximum(self.b.values, 0))
         return self._interval(quotients, self.a.estimate / self.b.estimate if self.b.estimate else math.nan)
 
     @property
@@ -147,31 +146,30 @@ class ConditionBootstrap:
             (only_a @ wrong + only_b @ right).astype(np.float64),
         )
 
-    def draw(self, found: Floats, score: str, *, second: bool = False) -> ScoreReplicates:
+    def draw(self, features: Floats, score: str, *, second: bool = False) -> ScoreReplicates:
         """Replicates of a score of one condition.
 
         Args:
-            found: what its answers add, shape (seeds, rows, d).
+            features: what its answers add, shape (seeds, rows, d).
             score: one of `rows.scores`.
             second: whether it is condition b of a comparison.
 
         Raises:
-            DataError: `found` does not fit the rows.
+            DataError: `features` does not fit the rows.
         """
-        if found.ndim != 3 or found.shape[0] == 0 or found.shape[1:] != self.rows.right.shape:
-            raise DataError(
-                f"`found` has shape {found.shape}: give (seeds, {', '.join(map(str, self.rows.right.shape))})."
-            )
-        whole = found.sum(axis=1)
-        flat = np.moveaxis(found, 0, 1).reshape(found.shape[1], -1).astype(np.float32)
-        sums = (self._weights @ flat).astype(np.float64).reshape(-1, found.shape[0], found.shape[2])
+        if features.ndim != 3 or features.shape[0] == 0 or features.shape[1:] != self.rows.right.shape:
+            expected = ", ".join(map(str, self.rows.right.shape))
+            raise DataError(f"`features` has shape {features.shape}: give (seeds, {expected}).")
+        size, n, width = features.shape
+        whole = features.sum(axis=1)
+        flat = np.moveaxis(features, 0, 1).reshape(n, -1).astype(np.float32)
+        sums = (self._weights @ flat).astype(np.float64).reshape(-1, size, width)
         sums += self._pseudo[int(second)][:, None, :]
         scores = self.rows.scores[score](sums, whole)
-        size = found.shape[0]
         # Conditions with equally many seeds draw the same ones.
         picks = np.random.default_rng([self.bootstrap.seed, size]).integers(size, size=scores.shape)
         return ScoreReplicates(
-            n=found.shape[1],
+            n=n,
             seeds=self.rows.scores[score](whole, whole),
             values=np.take_along_axis(scores, picks, axis=1).mean(axis=1),
             by_rows=scores,

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.confusion import score_margins
+from hf_synthlabels.statistics.agreement.confusion import MarginMetric, score_margins
 from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, check_resamples, divided
 from hf_synthlabels.statistics.bootstrap import position_counts, resample_positions
-from hf_synthlabels.statistics.intervals import Interval, percentile_interval
+from hf_synthlabels.statistics.intervals import Interval, fields_as_json, percentile_interval
 
-ConditionMetric = Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"]
+ConditionMetric = MarginMetric
 """Scores by which conditions can be compared."""
-
-
-Weights = NDArray[np.float32]
-"""Indicators and how often rows were drawn: float32 is exact below 2^24 and halves the work of their product."""
-
 
 CONDITION_METRICS: tuple[ConditionMetric, ...] = get_args(ConditionMetric)
 
+Weights = NDArray[np.float32]
+"""Indicators and how often rows were drawn: float32 is exact below 2^24 and halves the work of their product."""
 
 CHUNK = 256
 """Resamples that are weighed at once: bounds the memory at CHUNK x rows numbers."""
@@ -45,9 +42,8 @@ class ConditionComparison:
     seeds_b: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field, the intervals as their own dictionaries."""
-        intervals = {name: getattr(self, name).to_dict() for name in ("a", "b", "difference", "ratio")}
-        return {"metric": self.metric, **intervals, "seeds_a": self.seeds_a, "seeds_b": self.seeds_b}
+        """The fields, the intervals as their own dictionaries."""
+        return fields_as_json(self)
 
 
 def compare_conditions(
@@ -143,16 +139,13 @@ def _comparison(
 
 
 def seed_scores(human: Ints, condition: Ints, n_classes: int, metric: ConditionMetric = "macro_f1") -> Floats:
-    """The score of each seed of a condition on all rows, shape (seeds,).
+    """The score of each seed of a condition on all rows, shape (seeds,); the arguments are as in `compare_conditions`.
 
     Args:
-        human: codes of shape (rows,).
-        condition: predicted codes, shape (seeds, rows) or (rows,).
-        n_classes: the number of classes.
+        human: label ids, shape (rows,).
+        condition: predicted label ids, shape (seeds, rows) or (rows,).
+        n_classes: number of classes K.
         metric: the score.
-
-    Raises:
-        DataError: shapes do not fit, a code is out of range, or there is no row.
     """
     human = np.asarray(human, dtype=np.int64)
     right, predicted = (
@@ -164,19 +157,9 @@ def seed_scores(human: Ints, condition: Ints, n_classes: int, metric: ConditionM
 
 
 def _checked(name: str, codes: Ints, human: Ints, n_classes: int) -> Ints:
-    """The label ids of a condition with shape (seeds, rows).
-
-    Raises:
-        DataError: they do not fit the human codes.
-    """
+    """The label ids of a condition with shape (seeds, rows), which must fit the human codes."""
     condition = np.atleast_2d(np.asarray(codes, dtype=np.int64))
-    if (
-        human.ndim != 1
-        or human.size == 0
-        or condition.ndim != 2
-        or condition.shape[0] == 0
-        or condition.shape[1] != human.size
-    ):
+    if human.ndim != 1 or condition.ndim != 2 or 0 in condition.shape or condition.shape[1] != human.size:
         raise DataError(
             f"`human` has shape {human.shape} and `{name}` {np.shape(codes)}: "
             "give (rows,) and (seeds, rows), and at least one of each."
@@ -184,8 +167,7 @@ def _checked(name: str, codes: Ints, human: Ints, n_classes: int) -> Ints:
     if human.min() < 0 or human.max() >= n_classes or condition.min() < MISSING or condition.max() >= n_classes:
         raise DataError(
             f"`human` has label ids from {human.min()} to {human.max()} and `{name}` from {condition.min()} to "
-            f"{condition.max()}: "
-            f"give 0 to {n_classes - 1}, and {MISSING} for no prediction."
+            f"{condition.max()}: give 0 to {n_classes - 1}, and {MISSING} for no prediction."
         )
     return condition
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, check_level
+from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, check_lengths
 from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 
@@ -95,13 +95,12 @@ def mean_difference(a: Floats, b: Floats, *, level: float = 0.95) -> Interval:
     Raises:
         DataError: the lengths differ.
     """
-    if len(a) != len(b):
-        raise DataError(f"`a` has {len(a):,} rows and `b` {len(b):,}: give scores of the same rows.")
+    check_lengths(a=a, b=b)
     differences = (a - b)[~np.isnan(a - b)]
     n = len(differences)
     method = "normal, with two pseudo-rows"
     if n == 0:
-        return Interval(math.nan, math.nan, math.nan, level, method, 0)
+        return Interval.undefined(level, method)
     mean = float(differences.mean())
     center = float(differences.sum()) / (n + 2)
     square = (float((differences**2).sum()) + 1.0) / (n + 2)
@@ -191,10 +190,9 @@ def rows_to_detect(pair: PairedScore, effect: float, *, power: float = POWER) ->
 
 
 def _quantile_sum(level: float, power: float) -> float:
-    check_level(level)
     if not 0.5 <= power < 1:
         raise ConfigError(f"`power` is {power!r}: give a probability from 0.5 to below 1, such as 0.8.")
-    return NormalDist().inv_cdf((1 + level) / 2) + NormalDist().inv_cdf(power)
+    return normal_quantile(level) + NormalDist().inv_cdf(power)
 
 
 def _check_margin(margin: float) -> None:

@@ -12,7 +12,7 @@ from scipy import stats
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.arrays import Floats
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
-from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval
+from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 
 MIN_TASKS = 5
 """Tasks below which there is no estimate for the population of tasks."""
@@ -82,7 +82,7 @@ def pool_tasks(
 def _mean_of_population(points: Floats, level: float) -> Interval:
     tasks, method = len(points), "student: tasks"
     if tasks < MIN_TASKS:
-        return Interval(math.nan, math.nan, math.nan, level, method, tasks)
+        return Interval.undefined(level, method, tasks)
     mean = float(points.mean())
     half = float(stats.t.ppf((1 + level) / 2, tasks - 1)) * float(points.std(ddof=1)) / math.sqrt(tasks)
     return Interval(mean, mean - half, mean + half, level, method, tasks)
@@ -113,16 +113,6 @@ def bootstrap_p_value(values: Floats, null: float = 0.0) -> float:
     kept = values[~np.isnan(values)]
     tail = min(int((kept <= null).sum()), int((kept >= null).sum()))
     return min(1.0, 2 * (tail + 1) / (kept.size + 1))
-
-
-def normal_p_value(interval: Interval, null: float = 0.0) -> float:
-    """Two-sided p-value of a null value from a normal interval; 1 if it is undefined or has no width."""
-    below = null < interval.estimate
-    half = interval.estimate - interval.low if below else interval.high - interval.estimate
-    if not half > 0:
-        return 1.0
-    distance = abs(interval.estimate - null) / half * normal_quantile(interval.level)
-    return float(2 * stats.norm.sf(distance))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

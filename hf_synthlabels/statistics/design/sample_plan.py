@@ -9,39 +9,39 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
-from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.classification import confusion_intervals
+from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics.agreement.confusion import METRICS
-from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, Numbers, encode
-from hf_synthlabels.statistics.bootstrap import BootstrapConfig
+from hf_synthlabels.statistics.arrays import Floats, Numbers
 from hf_synthlabels.statistics.design.human_sample import uncertainty_sizes
+from hf_synthlabels.statistics.design.pilot import PILOT, Pilot
 from hf_synthlabels.statistics.design.sample_size import (
+    ROUNDING,
     fewest_labels,
-    rows_to_fail,
-    rows_to_pass,
     scaled_rows_to_fail,
     scaled_rows_to_pass,
     student_quantile,
 )
 from hf_synthlabels.statistics.text_tables import align
 from hf_synthlabels.statistics.validation.gate import Gate
-from hf_synthlabels.statistics.validation.measures import ERRORS
-
-ASSUMED_ACCURACY = 0.8
-"""Accuracy of an LLM without a pilot."""
-
-PILOT = 10
-"""Human labels from which on the accuracy is taken from them."""
+from hf_synthlabels.statistics.validation.measures import ERRORS, check_measure
+from hf_synthlabels.statistics.validation.report import ValidationReport
 
 MIN_PLAN = 30
 """The smallest plan: intervals of fewer labels have less than their nominal coverage."""
 
-PSEUDO_ROWS = 1000
-"""Rows of an assumed confusion matrix."""
+PLANNED = {
+    "text-classification": "macro_f1",
+    "text-pair": "macro_f1",
+    "multi-label": "micro_f1",
+    "text-scale": "mae",
+    "token-classification": "entity_f1",
+    "question-answering": "token_f1",
+    "text-generation": "token_f1",
+}
+"""The score whose interval width is planned, by task type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def plan_sample(
     """
     if not 0 < width < 1:
         raise ConfigError(f"`width` is {width!r}: give the full width as a proportion, such as 0.1.")
-    pilot = _Pilot.read(llm, human, names, accuracy)
+    pilot = Pilot.read(llm, human, names, accuracy)
     probabilities, rows = pilot.class_probabilities(), len(llm)
     prevalence = probabilities.mean(axis=0)
     worst = int(np.argmax(prevalence * (1 - prevalence)))
@@ -166,7 +166,7 @@ def plan_gate(
             f"`gate` uses {gate.metric}, which needs human labels: use one of {', '.join(METRICS)}, accuracy_answered, "
             "coverage, or label some rows first."
         )
-    pilot = _Pilot.read(llm, human, names, accuracy)
+    pilot = Pilot.read(llm, human, names, accuracy)
     expected, to_pass, to_fail = pilot.rows_needed(gate, level)
     passes = expected > gate.threshold
     rows = to_pass if passes else to_fail
@@ -179,83 +179,49 @@ def plan_gate(
     return SamplePlan(goal, level, len(llm), pilot.accuracy, pilot.size, (design,), tuple(notes))
 
 
-@dataclass(frozen=True, slots=True)
-class _Pilot:
-    """LLM labels, with the human labels of a pilot or an assumed accuracy."""
+def plan_score(report: ValidationReport, *, width: float | None = None, gate: Gate | None = None) -> SamplePlan:
+    """Human labels, sampled as in the pilot, needed for a target interval width or for a gate, for any task type.
 
-    names: Sequence[str]
-    codes: Ints
-    truth: Ints | None
-    """None where the accuracy is assumed."""
-    accuracy: float
-    size: int
+    Widths are taken to shrink with 1 / sqrt(rows), and the score to stay that of the pilot.
 
-    @classmethod
-    def read(
-        cls,
-        llm: Sequence[str | None],
-        human: Sequence[str | None] | None,
-        names: Sequence[str] | None,
-        accuracy: float | None,
-    ) -> _Pilot:
-        names = list(names or sorted({label for column in (llm, human or ()) for label in column if label is not None}))
-        codes = encode(llm, names, field="llm")
-        if not (codes != MISSING).any():
-            raise DataError(f"`llm` has no label in any of {len(llm):,} rows: annotate first.")
-        if accuracy is not None and not 0 < accuracy <= 1:
-            raise ConfigError(f"`accuracy` is {accuracy!r}: give the accuracy of the LLM, such as 0.8.")
-        truth = None if human is None else encode(human, names, field="human")
-        size = 0 if truth is None else int((truth != MISSING).sum())
-        if truth is None or size < PILOT or accuracy is not None:
-            return cls(names, codes, None, ASSUMED_ACCURACY if accuracy is None else accuracy, 0)
-        both = (truth != MISSING) & (codes != MISSING)
-        # A pilot without an error does not show that the LLM makes none.
-        return cls(names, codes, truth, float(((truth == codes)[both].sum() + 1) / (both.sum() + 2)), size)
+    Args:
+        report: of the pilot, with 10 labels or more.
+        width: full width of the interval of the score in `PLANNED`; or
+        gate: the threshold of a score.
 
-    def class_probabilities(self) -> Floats:
-        """The probability of each class for each row given its LLM label, shape (N, K)."""
-        labels = self.codes[self.codes != MISSING]
-        shares = np.bincount(labels, minlength=len(self.names)) / len(labels)
-        table = np.vstack([_assumed(shares, self.accuracy), shares])
-        if self.truth is not None:
-            known = self.truth != MISSING
-            counts = np.zeros((len(self.names) + 1, len(self.names)))
-            np.add.at(counts, (self.codes[known], self.truth[known]), 1)
-            # Two pseudo-rows keep a rare label from being certain.
-            table = (counts + 2 * table) / (counts.sum(axis=1, keepdims=True) + 2)
-        probabilities: Floats = table[self.codes]
-        return probabilities
-
-    def confusion_counts(self) -> tuple[Ints, Ints]:
-        """Confusion counts of the pilot, or expected ones, shape (K, K + 1), and the LLM labels behind them."""
-        classes = len(self.names)
-        if self.truth is not None:
-            known = self.truth != MISSING
-            table = np.zeros((classes, classes + 1))
-            np.add.at(table, (self.truth[known], self.codes[known]), 1)
-            return table.astype(np.int64), self.codes[known]
-        columns = np.where(self.codes == MISSING, classes, self.codes)
-        shares = np.bincount(columns, minlength=classes + 1) / len(self.codes)
-        labeled = shares[:-1] / max(1e-12, shares[:-1].sum())
-        table = np.vstack([_assumed(labeled, self.accuracy), labeled])
-        return np.rint(PSEUDO_ROWS * (shares[:, None] * table).T).astype(np.int64), self.codes
-
-    def rows_needed(self, gate: Gate, level: float) -> tuple[float, int | None, int | None]:
-        """The expected score, and the rows to pass and to fail with it."""
-        counts, scored = self.confusion_counts()
-        proportions: dict[str, Any] = {
-            "accuracy": float(np.trace(counts[:, :-1]) / counts.sum()),
-            "accuracy_answered": self.accuracy,
-            "coverage": float((scored != MISSING).mean()),
-        }
-        if gate.metric in proportions:
-            share = proportions[gate.metric]
-            return share, rows_to_pass(share, gate.threshold, level), rows_to_fail(share, gate.threshold, level)
-        metric: Any = gate.metric
-        interval = confusion_intervals(counts, (metric,), BootstrapConfig(level))[metric]
-        rows = int(counts.sum())
-        to_pass = scaled_rows_to_pass(interval, gate.threshold, rows)
-        return interval.estimate, to_pass, scaled_rows_to_fail(interval, gate.threshold, rows)
+    Raises:
+        ConfigError: neither or both are given, `width` is not above 0, the pilot is too small, or the gate's score does
+            not exist for the task type.
+    """
+    if (width is None) == (gate is None) or (width is not None and width <= 0):
+        raise ConfigError(f"`width` is {width!r} and `gate` {gate}: give one of them, a width above 0.")
+    if report.n_human < PILOT:
+        raise ConfigError(
+            f"`{report.human}` has {report.n_human:,} labels and a plan for {report.kind!r} needs {PILOT}. Sample and "
+            f"label some rows first: `hf-synthlabels sample ... -n {MIN_PLAN}`."
+        )
+    metric = PLANNED[report.kind] if gate is None else gate.metric
+    check_measure(metric, report.kind)
+    score = report.scores[metric]
+    notes = [f"{metric} of the pilot: {score}, n = {score.n:,}."]
+    rows: int | None = None
+    if gate is not None:
+        target = f"{gate} decided if the score is {score.estimate:.3f}, as in the pilot"
+        decide = scaled_rows_to_pass if score.estimate > gate.threshold else scaled_rows_to_fail
+        rows = decide(score, gate.threshold, report.n_human)
+    elif width is not None:
+        target = f"{metric} in an interval {width:g} wide"
+        present = score.high - score.low
+        if not math.isnan(present):
+            rows = max(MIN_PLAN, math.ceil(report.n_human * (present / width) ** 2 * ROUNDING))
+    enough = rows if rows is not None and rows <= report.n_rows else None
+    if enough is None:
+        notes.append("These rows do not suffice if the score stays that of the pilot.")
+    # Scores use human-labeled rows only: the other LLM labels do not help.
+    design = PlannedDesign("as the pilot", enough, enough)
+    accuracy = report.scores["accuracy" if "accuracy" in report.scores else "exact_match"].estimate
+    goal = f"{target} ({100 * report.level:g}%)"
+    return SamplePlan(goal, report.level, report.n_rows, accuracy, report.n_human, (design,), tuple(notes))
 
 
 def _labels(part: float, rest: float, width: float, rows: int, level: float) -> int | None:
@@ -264,23 +230,6 @@ def _labels(part: float, rest: float, width: float, rows: int, level: float) -> 
         lambda n: 2 * student_quantile(n - 2, level) * math.sqrt(part / n + rest / rows), width, 3, rows
     )
     return None if labels is None else min(rows, max(MIN_PLAN, labels))
-
-
-def _assumed(shares: Floats, accuracy: float) -> Floats:
-    """The probability of each class given the LLM label, shape (K, K), where only the accuracy is known.
-
-    A part of the rows is labeled correctly and the others at random with the LLM's own shares. So a class is as
-    frequent as the LLM says, and rare labels are less precise than frequent ones.
-    """
-    by_chance = float(shares @ shares)
-    if accuracy <= by_chance or by_chance >= 1:
-        # No such mixture has this accuracy: errors are spread evenly over the other classes.
-        table = np.full((len(shares), len(shares)), (1 - accuracy) / max(1, len(shares) - 1))
-        np.fill_diagonal(table, accuracy)
-        return table
-    known = (accuracy - by_chance) / (1 - by_chance)
-    mixed: Floats = known * np.eye(len(shares)) + (1 - known) * shares[None, :]
-    return mixed
 
 
 def _llm_variances(confidence: Numbers, accuracy: float, spread: float) -> Floats:

@@ -1,7 +1,6 @@
 """Sample sizes: human labels needed for a threshold or for a target interval width.
 
-All take the estimate from the labels so far as the true value: they are plans, not guarantees. A sample of the
-planned size settles the question with the stated power.
+All take the estimate from the labels so far as the true value: they are plans, not guarantees.
 """
 
 from __future__ import annotations
@@ -16,10 +15,13 @@ import numpy as np
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.arrays import Numbers, number_column
+from hf_synthlabels.statistics.arrays import Numbers, check_lengths, number_column
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 
 POWER = 0.8
+"""Probability that a sample of the planned size settles the question."""
+
+POWER_QUANTILE = NormalDist().inv_cdf(POWER)
 
 MIN_PAIRS = 3
 """Pilot rows with label and score that a plan needs."""
@@ -30,8 +32,8 @@ ROUNDING = 1 - 1e-9
 """Factor that keeps rounding errors from adding a row."""
 
 
-def rows_to_pass(share: float, threshold: float, level: float = 0.95, power: float = POWER) -> int | None:
-    """The fewest rows with which the lower Wilson limit of a proportion reaches the threshold, with some power.
+def rows_to_pass(share: float, threshold: float, level: float = 0.95) -> int | None:
+    """The fewest rows with which the lower Wilson limit of a proportion reaches the threshold with 80% power.
 
     These are the rows of the one-sample test of a proportion: n = ((z_level sqrt(t (1 - t)) + z_power sqrt(p (1 - p)))
     / (p - t))^2 (Fleiss, Levin & Paik 2003, section 2.2).
@@ -40,52 +42,46 @@ def rows_to_pass(share: float, threshold: float, level: float = 0.95, power: flo
         share: the observed proportion p.
         threshold: the threshold t of the lower limit.
         level: confidence level of the interval.
-        power: probability that a sample of that size settles the question.
 
     Returns:
         The number of rows, at least 1; None if the proportion is at or below the threshold.
 
     Raises:
-        ConfigError: `share`, `threshold`, `level` or `power` is out of range.
+        ConfigError: `share`, `threshold` or `level` is out of range.
     """
-    rows = _test_rows(share, threshold, level, power)
+    rows = _test_rows(share, threshold, level)
     return max(1, math.ceil(rows - 1e-9)) if share > threshold else None
 
 
-def rows_to_fail(share: float, threshold: float, level: float = 0.95, power: float = POWER) -> int | None:
+def rows_to_fail(share: float, threshold: float, level: float = 0.95) -> int | None:
     """The fewest rows with which the upper Wilson limit falls below the threshold; see `rows_to_pass`."""
-    rows = _test_rows(share, threshold, level, power)
+    rows = _test_rows(share, threshold, level)
     # Strictly below: exactly `rows` would still touch the threshold.
     return math.floor(rows + 1e-9) + 1 if share < threshold else None
 
 
-def scaled_rows_to_pass(
-    interval: Interval, threshold: float, rows: int | None = None, power: float = POWER
-) -> int | None:
-    """The approximate number of rows with which the lower limit of a bootstrapped score reaches the threshold.
+def scaled_rows_to_pass(interval: Interval, threshold: float, rows: int) -> int | None:
+    """The approximate number of rows with which the lower limit of a score reaches the threshold with 80% power.
 
     The distance from the estimate to the limit is taken to shrink with 1 / sqrt(rows).
 
     Args:
         interval: of the score, from the present rows.
         threshold: of the lower limit.
-        rows: human-labeled rows behind the interval; by default `interval.n`.
-        power: as in `rows_to_pass`.
+        rows: human-labeled rows behind the interval.
 
     Returns:
         The number of rows, at least 1; None if the estimate is at or below the threshold, or undefined.
     """
-    return _scaled_rows(interval, interval.estimate - interval.low, interval.estimate - threshold, rows, power)
+    return _scaled_rows(interval, interval.estimate - interval.low, interval.estimate - threshold, rows)
 
 
-def scaled_rows_to_fail(
-    interval: Interval, threshold: float, rows: int | None = None, power: float = POWER
-) -> int | None:
+def scaled_rows_to_fail(interval: Interval, threshold: float, rows: int) -> int | None:
     """The approximate number of rows with which the upper limit falls to the threshold; see `scaled_rows_to_pass`."""
-    return _scaled_rows(interval, interval.high - interval.estimate, threshold - interval.estimate, rows, power)
+    return _scaled_rows(interval, interval.high - interval.estimate, threshold - interval.estimate, rows)
 
 
-def _test_rows(share: float, threshold: float, level: float, power: float) -> float:
+def _test_rows(share: float, threshold: float, level: float) -> float:
     """The rows of the test of a proportion; infinite if proportion and threshold are equal."""
     for name, value in (("share", share), ("threshold", threshold)):
         if not 0 <= value <= 1:
@@ -93,21 +89,15 @@ def _test_rows(share: float, threshold: float, level: float, power: float) -> fl
     if share == threshold:
         return math.inf
     errors = normal_quantile(level) * math.sqrt(threshold * (1 - threshold))
-    errors += _power_quantile(power) * math.sqrt(share * (1 - share))
+    errors += POWER_QUANTILE * math.sqrt(share * (1 - share))
     return (errors / (share - threshold)) ** 2
 
 
-def _power_quantile(power: float) -> float:
-    if not 0 < power < 1:
-        raise ConfigError(f"`power` is {power!r}: give a probability between 0 and 1, such as 0.8.")
-    return NormalDist().inv_cdf(power)
-
-
-def _scaled_rows(interval: Interval, half_width: float, gap: float, rows: int | None, power: float) -> int | None:
+def _scaled_rows(interval: Interval, half_width: float, gap: float, rows: int) -> int | None:
     if math.isnan(half_width) or math.isnan(gap) or gap <= 0:
         return None
-    errors = 1 + _power_quantile(power) / normal_quantile(interval.level)
-    return max(1, math.ceil((rows or interval.n) * (errors * half_width / gap) ** 2 * ROUNDING))
+    errors = 1 + POWER_QUANTILE / normal_quantile(interval.level)
+    return max(1, math.ceil(rows * (errors * half_width / gap) ** 2 * ROUNDING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +192,7 @@ def plan_labels(
     _check_width(width)
     normal_quantile(level)
     labels, scores = number_column(human, "human"), number_column(judge, "judge")
-    if len(labels) != len(scores):
-        raise DataError(f"`human` has {len(labels):,} rows and `judge` {len(scores):,}: give one each per row.")
+    check_lengths(human=labels, judge=scores)
     both = ~np.isnan(labels) & ~np.isnan(scores)
     if both.sum() < MIN_PAIRS:
         raise DataError(f"`human` and `judge` have {int(both.sum())} rows in common: give at least {MIN_PAIRS}.")
