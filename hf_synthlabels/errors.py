@@ -101,6 +101,11 @@ def import_extra(module: str, extra: str) -> ModuleType:
         raise MissingExtraError(f"`{module}` is not installed. Run: pip install 'hf-synthlabels[{extra}]'") from error
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message without its final period, or the type of an error without a message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")[:240]
+
+
 def os_error_line(error: OSError) -> str:
     """Format an OSError as one line: the file, the problem, and how to fix it."""
     reason = error.strerror or " ".join(str(error).split()) or type(error).__name__

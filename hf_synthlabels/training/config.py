@@ -15,7 +15,7 @@ from transformers.trainer_utils import SaveStrategy
 from transformers.utils import is_torch_xla_available
 
 from hf_synthlabels.annotation.recipe.strict_yaml import read_yaml
-from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.errors import ConfigError, first_line
 from hf_synthlabels.training.option_checks import check_options, checked_values
 
 
@@ -207,8 +207,7 @@ class StudentConfig(TrainingArguments):
         except ConfigError:
             raise
         except (TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"{where}: {reason}") from error
+            raise ConfigError(f"{where}: {first_line(error)}") from error
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:

@@ -15,7 +15,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
 from transformers.trainer_pt_utils import nested_concat
 
-from hf_synthlabels.errors import DivergedError, TrainingError
+from hf_synthlabels.errors import DivergedError, TrainingError, first_line
 from hf_synthlabels.training.data.batches import batch_rows, split_batch, without_row_ids
 from hf_synthlabels.training.data.features import ROW
 
@@ -52,7 +52,7 @@ def explain_out_of_memory(args: Any) -> Iterator[None]:
             else f"set it to {max(1, size // 2)} with twice the `gradient_accumulation_steps`"
         )
         raise TrainingError(
-            f"`per_device_train_batch_size` is {size}, which does not fit into memory ({_first_line(error)}): "
+            f"`per_device_train_batch_size` is {size}, which does not fit into memory ({first_line(error)}): "
             f"{smaller}, lower `max_length`, or use `lora_r` or `activation_checkpointing: true`."
         ) from error
 
@@ -68,7 +68,7 @@ def predict_in_halves(predict: Callable[[dict[str, Any]], Any], batch: dict[str,
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = _first_line(error)
+        reason = first_line(error)
     # Outside the except clause, where nothing references the tensors of the failed pass.
     gc.collect()
     clear_device_cache()
@@ -82,10 +82,6 @@ def predict_in_halves(predict: Callable[[dict[str, Any]], Any], batch: dict[str,
     first, second = (predict_in_halves(predict, half) for half in split_batch(batch, 2))
     loss = None if first[0] is None else (first[0] * (rows // 2) + second[0] * (rows - rows // 2)) / rows
     return (loss, *(None if a is None else nested_concat(a, b) for a, b in zip(first[1:], second[1:], strict=True)))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")[:160]
 
 
 class NonFiniteLossCheck:

@@ -20,7 +20,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_synthlabels.clients.local.model_files import HUB_ENCODER, PACKAGED_ENCODER
-from hf_synthlabels.errors import ConfigError, TrainingError, import_extra
+from hf_synthlabels.errors import ConfigError, TrainingError, first_line, import_extra
 from hf_synthlabels.training.config import StudentConfig
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -158,10 +158,9 @@ def load_adapter(model: PreTrainedModel, folder: str | Path, *, trainable: bool)
     try:
         adapted = peft.PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     except (RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise TrainingError(
-            f"`model` is {str(folder)!r}, whose adapters do not fit {_kind(model)} ({reason}). Give the labels and the "
-            "base model that they were trained with."
+            f"`model` is {str(folder)!r}, whose adapters do not fit {_kind(model)} ({first_line(error)}). Give the "
+            "labels and the base model that they were trained with."
         ) from error
     if trainable:
         check_head(adapted, head_modules(_unwrapped(adapted)))

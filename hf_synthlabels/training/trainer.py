@@ -64,7 +64,6 @@ class StudentTrainer(Trainer):
 
     # Trainer sets these without type annotations.
     compute_metrics: Callable[[EvalPrediction], dict[str, Any]] | None
-    preprocess_logits_for_metrics: Callable[[Any, Any], Any] | None
     label_names: list[str]
     objective: Any
     train_dataset: Any
@@ -73,7 +72,6 @@ class StudentTrainer(Trainer):
     def __init__(
         self, model: Any = None, args: Any = None, *rest: Any, objective: Objective | None = None, **options: Any
     ) -> None:
-        self._search_direction: Any = None
         self._batch_terms: Tensor | None = None
         self._eval_terms: list[Tensor] | None = None
         # Trainer uses `self.objective` for the value that a hyperparameter search optimizes.
@@ -139,17 +137,13 @@ class StudentTrainer(Trainer):
         Without `compute_objective`, it optimizes `metric_for_best_model` or the loss; see `search_options`.
         """
         options = search_options(self.args, options)
-        self._search_direction = options.get("direction") or "minimize"
-        try:
-            return super().hyperparameter_search(hp_space, **options)
-        finally:
-            self._search_direction = None
+        compute, direction = options["compute_objective"], options.get("direction") or "minimize"
 
-    def _report_to_hp_search(self, trial: Any, step: int, metrics: dict[str, float]) -> None:
-        before = getattr(self, "objective", None)
-        super()._report_to_hp_search(trial, step, metrics)
-        if self._search_direction is not None and trial is not None:
-            self.objective = best_of_trial(before, self.objective, self._search_direction)
+        def best_so_far(metrics: dict[str, float]) -> Any:
+            # Trainer sets `self.objective` to None when a trial begins.
+            return best_of_trial(getattr(self, "objective", None), compute(metrics), direction)
+
+        return super().hyperparameter_search(hp_space, **{**options, "compute_objective": best_so_far})
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None

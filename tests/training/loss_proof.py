@@ -110,7 +110,7 @@ class Batches:
         self.kind, _, architecture = head.partition("/")
         # XLNet classifies by the last token; the others read positions from the mask or not at all.
         self.left = self.kind == "classes" and architecture == "xlnet"
-        self.pad = Collator(SimpleNamespace(pad_token_id=PAD, pad_token_type_id=0))  # type: ignore[arg-type]
+        self.pad = Collator(SimpleNamespace(pad_token_id=PAD, pad_token_type_id=0))
         self.seen: list[int] = []
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

@@ -91,7 +91,7 @@ def tasks(out: str, encoder: str, writer: str) -> Any:
 
     def trained(rows: Dataset, **options: Any) -> dict[str, Any]:
         names = NAMES if options["task"] == "token-classification" else []
-        rate = {"max_steps": 1, "learning_rate": 1e-12, "per_device_eval_batch_size": 4}
+        rate: dict[str, Any] = {"max_steps": 1, "learning_rate": 1e-12, "per_device_eval_batch_size": 4}
         with tempfile.TemporaryDirectory() as folder:
             config = StudentConfig(output_dir=folder, use_cpu=True, **rate, **options)
             student = train_student(config, rows, names=names, eval=rows)

@@ -118,9 +118,8 @@ def test_the_best_evaluation_of_the_metric_is_looked_for(tmp_path: Path) -> None
 
 
 def test_search_follows_the_metric(tmp_path: Path) -> None:
-    cases = (({}, "minimize"), ({"metric_for_best_model": "eval_loss"}, "minimize"))
-    for given, direction in (*cases, ({"metric_for_best_model": "f1"}, "maximize")):
-        config = StudentConfig(**options(tmp_path, **given))
+    for metric, direction in ((None, "minimize"), ("eval_loss", "minimize"), ("f1", "maximize")):
+        config = StudentConfig(**options(tmp_path, metric_for_best_model=metric))
         assert search_options(config, {})["direction"] == direction
         assert search_options(config, {"direction": "maximize"})["direction"] == "maximize"
     # No evaluation reports F1.

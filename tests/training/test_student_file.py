@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -97,7 +98,7 @@ def test_data_that_can_not_be_read_is_refused_in_one_line(rows: Path, tmp_path: 
 
 def test_files_with_wrong_keys_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "student.yaml"
-    cases = (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"data": {"path": "json"}}, "`student`"),
         ({"student": {}}, "`data`"),
         ({"student": {}, "data": {"path": "json", "splt": "x", "test_splt": "x"}}, "`splt`"),

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from transformers.trainer_utils import sort_checkpoints
 from transformers.utils import logging
 
-from hf_synthlabels.errors import ConfigError, TrainingError
+from hf_synthlabels.errors import ConfigError, TrainingError, first_line
 
 logger = getLogger(__name__)
 
@@ -56,10 +56,9 @@ def atomic_checkpoint(trainer: Any, folder: str | Path) -> Iterator[None]:
             marker.unlink()
             _delete_older(Path(folder), limit, trainer.state.best_model_checkpoint)
     except (OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
         raise TrainingError(
             f"`output_dir` is {str(folder)!r}, where checkpoint-{trainer.state.global_step} could not be written "
-            f"({reason}). Free disk space, and resume from the previous one with `resume_from_checkpoint: true`."
+            f"({first_line(error)}). Free disk space, and resume from the previous one: `resume_from_checkpoint: true`."
         ) from error
     finally:
         args.save_total_limit = limit

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hf_synthlabels.errors import ConfigError, TrainingError, import_extra
+from hf_synthlabels.errors import ConfigError, TrainingError, first_line, import_extra
 from hf_synthlabels.training.saving.saved_student import STUDENT_FILE
 from hf_synthlabels.training.student import Student
 
@@ -57,39 +57,22 @@ def export_onnx(student: Student, folder: str | Path) -> OnnxExport:
     import_extra("onnx", "onnx")
     if student.config.task == "text-generation":
         raise ConfigError("`task` is 'text-generation', which has no ONNX export here. Use optimum for such a model.")
-    trainer = student.trainer
-    tokenizer: Any = trainer.processing_class
-    model = trainer.accelerator.unwrap_model(trainer.model).to("cpu").float().eval()
+    tokenizer: Any = student.trainer.processing_class
+    model = student.trainer.accelerator.unwrap_model(student.trainer.model).to("cpu").float().eval()
     # Texts of two lengths, with padding.
     texts = [["a short text", "a"], ["another text that has some more words in it", "b c d"]]
     pair = len(student.config.text_columns) == 2
     first, other = (_tokens(tokenizer, part, student.config.max_length, pair=pair) for part in texts)
-    inputs = tuple(first)
     outputs = ("start_logits", "end_logits") if student.config.task == "question-answering" else ("logits",)
+    # The exporter restores the mode of the model.
+    plain = _Plain(model, tuple(first), outputs).eval()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
-    axes = {name: {0: "rows", 1: "tokens"} for name in inputs} | {name: {0: "rows"} for name in outputs}
-    if outputs != ("logits",) or student.config.task == "token-classification":
-        axes |= {name: {0: "rows", 1: "tokens"} for name in outputs}
-    # The exporter restores the mode of the model.
-    plain = _Plain(model, inputs, outputs).eval()
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                plain,
-                tuple(first.values()),
-                str(path),
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_axes=axes,
-                opset_version=OPSET,
-                dynamo=False,
-            )
-    except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TrainingError(f"`student` {type(model).__name__} cannot be exported to ONNX ({reason}).") from error
+    per_token = student.config.task in ("question-answering", "token-classification")
+    axes = {name: {0: "rows", 1: "tokens"} for name in plain.inputs}
+    axes |= {name: {0: "rows", 1: "tokens"} if per_token else {0: "rows"} for name in outputs}
+    _write_model(plain, first, path, axes)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     difference = max(_difference(session, plain, batch) for batch in (first, other))
     if not difference <= TOLERANCE:
@@ -98,7 +81,27 @@ def export_onnx(student: Student, folder: str | Path) -> OnnxExport:
     tokenizer.save_pretrained(folder)
     model.config.save_pretrained(folder)
     _write_student_file(student, folder)
-    return OnnxExport(path, inputs, outputs, difference)
+    return OnnxExport(path, plain.inputs, outputs, difference)
+
+
+def _write_model(plain: _Plain, batch: dict[str, torch.Tensor], path: Path, axes: dict[str, dict[int, str]]) -> None:
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                plain,
+                tuple(batch.values()),
+                str(path),
+                input_names=list(plain.inputs),
+                output_names=list(plain.outputs),
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                dynamo=False,
+            )
+    except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
+        raise TrainingError(
+            f"`student` {type(plain.model).__name__} cannot be exported to ONNX ({first_line(error)})."
+        ) from error
 
 
 def _tokens(tokenizer: Any, texts: list[str], length: int, *, pair: bool) -> dict[str, torch.Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import Trainer
 
 from hf_synthlabels.clients.local.model_files import HUB_ENCODER, PACKAGED_ENCODER, model_path
-from hf_synthlabels.errors import ConfigError, TrainingError
+from hf_synthlabels.errors import ConfigError, TrainingError, first_line
 from hf_synthlabels.tables import write_text
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.lora import adapter_base, save_adapted
@@ -114,10 +114,9 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)
-        reason = " ".join(str(error).split())
         raise TrainingError(
-            f"the student could not be written to {str(folder)!r} ({reason}). Free disk space, or give another folder; "
-            "its earlier content is unchanged."
+            f"the student could not be written to {str(folder)!r} ({first_line(error)}). Free disk space, or give "
+            "another folder; its earlier content is unchanged."
         ) from error
 
 
@@ -189,9 +188,8 @@ def read_student(folder: str | Path) -> SavedStudent:
             "Student.save wrote."
         ) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())
         raise TrainingError(
-            f"`student` {str(folder)!r} has a {STUDENT_FILE} that cannot be used ({reason}). Save the student again."
+            f"`student` {str(folder)!r} has a {STUDENT_FILE} that cannot be used ({first_line(error)}). Save it again."
         ) from None
 
 
@@ -213,8 +211,7 @@ def student_folder(name: str | Path) -> Path:
     try:
         return Path(snapshot_download(str(name), ignore_patterns=["checkpoint-*", "*.onnx"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
         raise TrainingError(
-            f"`student` {str(name)!r} is not a folder and could not be downloaded ({reason}). Give the folder of a "
-            "saved student, or a Hub id that can be reached."
+            f"`student` {str(name)!r} is not a folder and could not be downloaded ({first_line(error)}). Give the "
+            "folder of a saved student, or a Hub id that can be reached."
         ) from None

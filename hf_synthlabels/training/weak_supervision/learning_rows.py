@@ -65,13 +65,7 @@ def learning_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str])
     Raises:
         DataError: a column is missing or invalid, or too few rows have both labels.
     """
-    llm = training_rows(
-        dataset,
-        names=names,
-        label_column=config.label_column,
-        probs_column=config.probs_column,
-        weight_column=config.weight_column,
-    )
+    llm = _annotated_rows(dataset, config, names)
     human_rows = _human_rows(dataset, config, names)
     llm, temperature = _soften(llm, human_rows, config)
     llm = _weight_by_confidence(llm, dataset, config)
@@ -100,13 +94,7 @@ def evaluation_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str
     Raises:
         DataError: a column is missing or invalid, or no row has a label.
     """
-    return _human_rows(dataset, config, names) or training_rows(
-        dataset,
-        names=names,
-        label_column=config.label_column,
-        probs_column=config.probs_column,
-        weight_column=config.weight_column,
-    )
+    return _human_rows(dataset, config, names) or _annotated_rows(dataset, config, names)
 
 
 def save_sources(learning: LearningRows | None, folder: str | Path) -> None:
@@ -142,6 +130,16 @@ def check_second_stage(trainer: Trainer) -> None:
             "`human_strategy` is 'finetune', which is not supported with FSDP or DeepSpeed. Train twice: first with "
             "'none', then with `model` set to the saved folder and the human labels as `label_column`."
         )
+
+
+def _annotated_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str]) -> TrainingRows:
+    return training_rows(
+        dataset,
+        names=names,
+        label_column=config.label_column,
+        probs_column=config.probs_column,
+        weight_column=config.weight_column,
+    )
 
 
 def _human_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str]) -> TrainingRows | None:

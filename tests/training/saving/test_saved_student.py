@@ -71,7 +71,12 @@ def trained(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
             options, columns = KINDS[kind]
             folder = tmp_path_factory.mktemp(kind)
             model = tiny_model(folder / "base") if kind == "texts" else encoder
-            shared = {"model": model, "output_dir": str(folder / "out"), "max_length": 32, "max_steps": 3}
+            shared: dict[str, Any] = {
+                "model": model,
+                "output_dir": str(folder / "out"),
+                "max_length": 32,
+                "max_steps": 3,
+            }
             config = StudentConfig(**shared | {"learning_rate": 1e-3, "use_cpu": True} | options)
             rows = Dataset.from_dict(columns)
             students[kind] = train_student(config, rows, eval=rows), rows
