@@ -150,10 +150,6 @@ class Recipe(StrictModel):
         """The same recipe, for a run that goes on when most of its first rows get no label."""
         return self.model_copy(update={"annotator": self.annotator.model_copy(update={"keep_going": True})})
 
-    def with_examples(self, examples: list[Example]) -> Recipe:
-        """The same recipe with other few-shot examples."""
-        return self.model_copy(update={"annotator": self.annotator.model_copy(update={"examples": examples})})
-
     def read_examples(self, schema: LabelSchema | None = None) -> list[Example]:
         """The few-shot examples, read from their file if there is one.
 

@@ -34,7 +34,7 @@ class Scorer(Protocol):
         Args:
             predictions: text of each row; None for a row without one.
             references: correct texts of each row.
-            inputs: prompt of each row; only a reward model needs it.
+            inputs: prompt of each row, for scorers that need it.
 
         Raises:
             DataError: the columns differ in length, or hold other values than texts.
