@@ -41,9 +41,7 @@ Head = Callable[["NDArray[Any]"], list[Choice]]
 def similarity_head(schema: LabelSchema, descriptions: NDArray[Any]) -> Head:
     """Label by the nearest description; in multi-label classification, by all descriptions that are near.
 
-    Args:
-        schema: the labels.
-        descriptions: normalized embeddings of the label descriptions, in the order of the labels.
+    The descriptions are normalized embeddings, in the order of the labels.
     """
     from scipy.special import expit, softmax
 
@@ -59,11 +57,6 @@ def fitted_head(schema: LabelSchema, vectors: NDArray[Any], labels: Sequence[Lab
 
     Classification uses multinomial logistic regression, multi-label classification one binary logistic regression per
     label, and rating ridge regression, rounded to the scale.
-
-    Args:
-        schema: the labels.
-        vectors: embeddings of the examples.
-        labels: labels of the examples, which may include `abstain`.
 
     Raises:
         ConfigError: a label has no example, or a scale has fewer than two.

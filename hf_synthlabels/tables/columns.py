@@ -67,13 +67,7 @@ class TextColumns:
     """Type inference over batches of text cells."""
 
     def __init__(self, names: Sequence[str], options: ReadOptions, kinds: Mapping[str, str]) -> None:
-        """Initialize without rows.
-
-        Args:
-            names: Column names.
-            options: Reading options, which name the label columns.
-            kinds: Kind of each label column with provenance.
-        """
+        """Initialize without rows."""
         self._names = list(names)
         self._options = options
         self._kinds = dict(kinds)

@@ -55,9 +55,6 @@ class BatchJournal:
 
     Each method is one transaction on a separate connection, and is on disk when it returns.
 
-    Args:
-        path: file of the response store.
-
     Raises:
         StoreError: the file cannot be read or written.
     """
@@ -82,14 +79,6 @@ class BatchJournal:
 
         Their maximum cost is reserved in the same transaction, under a run with the batch's ID: it stays reserved until
         the batch ends, even if this process dies.
-
-        Args:
-            keys: digests of the requests, each once.
-            identity: hash of model, URL and sampling.
-            model: name of the model.
-            endpoint: where the batch is created.
-            run: scope and budget; None for no accounting.
-            most: returns the maximum cost of a request.
         """
         record_id, now = uuid.uuid4().hex, time.time()
         target = (identity, model, endpoint.base_url, endpoint.api_key_env)

@@ -113,14 +113,7 @@ class BatchResult:
 
 
 class BatchResults:
-    """Reads the result files of a batch that is over, and totals its usage.
-
-    Args:
-        download: writes a file of the provider into a local file.
-        status: the batch.
-        expected: digests of the requests in the batch.
-        folder: folder with room for the files.
-    """
+    """Reads the result files of a batch that is over, and totals its usage."""
 
     def __init__(
         self, download: Callable[[str, IO[bytes]], None], status: BatchStatus, expected: Collection[bytes], folder: Path

@@ -81,12 +81,7 @@ class _Pending:
 class PendingRequests:
     """Pulls requests, identifies them by their keys in the response store, and delivers completions.
 
-    The lines of the requests are in a temporary file instead of in memory.
-
-    Args:
-        settings: settings of the client.
-        requests: pulled until `max_pending` have no answer.
-        persist: receives each completion; None stores the answers here.
+    The lines of the requests are in a temporary file instead of in memory. Without `persist`, answers are stored here.
 
     Raises:
         StoreError: the file cannot be written.
@@ -206,13 +201,7 @@ class PendingRequests:
                 yield from self.deliver(key, Completion(0, failure=failure))
 
     def retry(self, key: bytes, failure: Failure, *, counts: bool = True) -> Iterator[Completion]:
-        """Send a request again, or fail it after `max_rounds` batches.
-
-        Args:
-            key: the request.
-            failure: the reason why it has no answer.
-            counts: whether the last batch counts as a round.
-        """
+        """Send a request again, or fail it after `max_rounds` batches; the last one may not count."""
         request = self._pending[key]
         request.rounds += counts
         if request.rounds < self._settings.polling.max_rounds:

@@ -52,10 +52,6 @@ class BatchProvider:
     Timeouts, broken connections, malformed replies, 429 and 5xx are retried with exponential backoff and jitter. If the
     reply to a creating call is lost, the provider's list is searched before the call is repeated.
 
-    Args:
-        endpoint: the provider, with key and headers.
-        polling: timeouts.
-
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
     """

@@ -26,11 +26,6 @@ class Renderer:
     chat template takes no system message, its content begins the first user message. Without a chat template, turns
     begin with `User:` and `Assistant:`, and an answer ends where the model begins the next turn.
 
-    Args:
-        tokenizer: tokenizer of the model.
-        ends: end tokens in the model's generation settings.
-        thinking: let the model reason before it answers, if its chat template supports this.
-
     Raises:
         ClientError: the chat template cannot be used.
     """

@@ -30,13 +30,6 @@ def generate(
 
     At temperature 0 decoding is greedy. Otherwise the random seed depends on `Sampling.seed`, the prompts and their
     sample numbers: the same batch gives the same answers, and another batch size gives other samples.
-
-    Args:
-        model: model and tokenizer.
-        requests: the requests.
-        prompts: token IDs of each request.
-        sampling: temperature, top_p, seed and number of log-probabilities.
-        max_new_tokens: most tokens of an answer.
     """
     from transformers import GenerationConfig
 
@@ -91,11 +84,7 @@ def _completion(
 
 
 class _LogProbRecorder:
-    """Logits processor that records log-probabilities before temperature and top_p apply.
-
-    Args:
-        count: how many of the most probable tokens are recorded at each step.
-    """
+    """Logits processor that records log-probabilities before temperature and top_p apply."""
 
     def __init__(self, count: int) -> None:
         self._count = count

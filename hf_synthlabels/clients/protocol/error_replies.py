@@ -172,14 +172,7 @@ def text_error(text: str, status: int, error: Exception, redact: Callable[[str],
 def malformed(
     error: Exception, redact: Callable[[str], str], billed: BillingState, usage: Usage | None = None
 ) -> ErrorReply:
-    """A body that is neither a completion nor a recognizable error.
-
-    Args:
-        error: what reading it raised.
-        redact: removes secrets from the message.
-        billed: whether it may be billed, unless the server counted tokens.
-        usage: the tokens that the server counted.
-    """
+    """A body that is neither a completion nor a recognizable error."""
     words = redact(f"the answer is not a chat completion: {type(error).__name__}: {error}")
     counted = ErrorReply.of(words, retry="backoff", usage=usage, malformed=True)
     return counted if counted.usage else replace(counted, billed=billed)

@@ -77,12 +77,6 @@ def read_reply(
     log-probabilities or token counts are left out instead of failing it.
 
     A prompt that the provider's filter rejects is a completion with the finish reason `content_filter`.
-
-    Args:
-        key: of the request.
-        body: the parsed JSON.
-        status: the HTTP status.
-        redact: removes secrets from the server's message.
     """
     is_ok = 200 <= status < 300
     usage = None

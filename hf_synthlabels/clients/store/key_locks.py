@@ -22,9 +22,6 @@ class KeyLocks:
     The system releases a process's locks when it ends, however it ends: a lock never outlives its owner, and nothing
     has to be written or cleaned up. Without such locks in the system or the file system every lock is granted, two
     processes may pay for the same answer, and a warning says why.
-
-    Args:
-        path: the file; created empty, and stays empty.
     """
 
     def __init__(self, path: Path) -> None:

@@ -57,9 +57,7 @@ class _Group:
 class GroupedWriter:
     """Commits groups of writes in a thread. Once a commit has failed, all later writes fail with its error.
 
-    Args:
-        commit: writes a group, and returns the results of its calls.
-        name: of the thread.
+    `commit` writes a group, and returns the results of its calls.
     """
 
     def __init__(self, commit: Callable[[Writes], list[Any]], name: str) -> None:

@@ -96,11 +96,6 @@ class BudgetActor:
     def write(self, worker: str, writes: Writes, stats: Mapping[str, Any] | None) -> Reply:
         """Write to the response store; all of it is on disk when this returns.
 
-        Args:
-            worker: name of the caller.
-            writes: its answers, usage and calls.
-            stats: statistics of the worker's whole run.
-
         Raises:
             StoreError: the store cannot be written.
         """

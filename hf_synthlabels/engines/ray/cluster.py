@@ -104,15 +104,8 @@ def run_shards(
 ) -> Iterator[dict[str, Any]]:
     """Call a worker with each item on a pool of Ray Data actors, and yield the results.
 
-    If an actor or its machine dies, a new actor repeats its calls.
-
-    Args:
-        ray: the module.
-        worker: class whose instances are called with an item and return plain values.
-        args: arguments of the class.
-        items: plain values.
-        engine: resources of each actor.
-        actors: number of actors.
+    A worker is an instance of a class; items and results are plain values. If an actor or its machine dies, a new actor
+    repeats its calls.
 
     Raises:
         ClientError: a call raised an unexpected error, or the cluster cannot run it.

@@ -91,17 +91,7 @@ class Job:
         return [folder.read_table(name) for name in parts]
 
     def write_labels(self, shard: Shard, labels: pa.Table, stats: Mapping[str, Any], *, earlier: int) -> str:
-        """Add a label file for all unfinished rows of a shard.
-
-        Args:
-            shard: the shard.
-            labels: column of row IDs, and label columns.
-            stats: run statistics.
-            earlier: number of label files that the shard already has.
-
-        Returns:
-            The name of the file.
-        """
+        """Add a label file for all unfinished rows of a shard, after `earlier` others; returns its name."""
         status = labels.column(f"{self.column}_status").to_pylist()
         unfinished = sum(code in UNFINISHED_CODES for code in status)
         metadata = {**(labels.schema.metadata or {}), STATS: json.dumps(stats).encode()}

@@ -157,12 +157,7 @@ def finished_rows(parts: Sequence[pa.Table], column: str) -> set[str]:
 def join_labels(ids: Sequence[str], parts: Sequence[pa.Table], column: str) -> pa.Table:
     """The label columns of rows in a given order.
 
-    If a row occurs several times, a finished occurrence wins, else the last one.
-
-    Args:
-        ids: IDs of the rows.
-        parts: tables of row IDs and label columns, the earliest first.
-        column: name of the label column.
+    If a row occurs several times, a finished occurrence wins, else the last one: the earliest part comes first.
 
     Raises:
         StoreError: a row is in no table.
@@ -185,13 +180,7 @@ def join_labels(ids: Sequence[str], parts: Sequence[pa.Table], column: str) -> p
 
 
 def label_stats(labels: pa.Table, parts: Sequence[pa.Table], column: str) -> RunStats:
-    """Final statuses of the rows, and requests over all attempts.
-
-    Args:
-        labels: label columns, one line per row.
-        parts: source tables of the labels.
-        column: name of the label column.
-    """
+    """Final statuses of the rows, and requests over all attempts."""
     stats = RunStats()
     for part in parts:
         stats.add(json.loads(part.schema.metadata[STATS]))
@@ -248,14 +237,7 @@ def begin_result(output: Folder, fingerprint: str, files: Sequence[str]) -> None
 def finish_result(
     output: Folder, fingerprint: str, splits: Mapping[str, tuple[Sequence[str], dict[str, Any]]], unfinished: int
 ) -> list[Sharded]:
-    """Record that the result is complete, and delete the files of earlier jobs.
-
-    Args:
-        output: folder of the result.
-        fingerprint: fingerprint of the job.
-        splits: file names and provenance of each split.
-        unfinished: number of rows that are sent again by the next run.
-    """
+    """Record that the result is complete, and delete the files of earlier jobs."""
     data = output.folder("data")
     files = [name for names, _ in splits.values() for name in names]
     for name in data.names():

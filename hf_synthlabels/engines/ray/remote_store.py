@@ -45,11 +45,7 @@ class RemoteBudgetActor:
 
 
 class RemoteBackend:
-    """The backend of a worker's `ResponseStore`: the budget actor, which has the file.
-
-    Args:
-        call: calls a method of the actor by its name, as `RemoteBudgetActor.call`.
-    """
+    """The backend of a worker's `ResponseStore`: the budget actor, which has the file."""
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self._call = call

@@ -167,11 +167,7 @@ def unfinished_places(
 ) -> list[int]:
     """Indices of the unfinished rows, and of the rows that share a request with one of them.
 
-    Args:
-        ids: IDs of the rows.
-        finished: IDs of the finished rows.
-        has_text: which rows are part of requests.
-        rows_per_call: rows in a request.
+    Only rows with a text are part of requests.
     """
     # Number of each row's request; a row without a text gets that of the request before.
     calls = [(count - 1) // rows_per_call for count in accumulate(has_text)]
