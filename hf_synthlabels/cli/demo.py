@@ -1,4 +1,4 @@
-"""The demo: the whole loop on real text that every Python carries, offline and without a key."""
+"""`hf-synthlabels demo`: label, validate, train and compare on docstrings of the standard library, offline."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ Tell = Callable[[str], None]
 
 
 def run_demo(folder: Path, *, tell: Tell) -> StudyReport:
-    """Label docstrings with an encoder, check the labels, train students on both label sources, compare, report.
+    """Label docstrings with an encoder, validate the labels, train students on both label sources, and compare them.
 
-    Everything is written to the folder, recipes and study file among it, so that each step can be done again by hand.
+    Data, recipes and study file are written to the folder, so that each step can be repeated.
 
     Args:
-        folder: where data, recipes, labels and the report go.
-        tell: told each step in a line.
+        folder: output folder.
+        tell: called with each line of output.
 
     Raises:
-        SynthLabelsError: a step failed; what was made before it stays in the folder.
+        SynthLabelsError: a step failed; earlier results stay in the folder.
     """
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)

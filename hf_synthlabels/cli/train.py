@@ -1,4 +1,4 @@
-"""The verbs of students: train one, label with it, export it."""
+"""`hf-synthlabels train`, `predict` and `export`: students."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 ROWS_AT_ONCE = 10_000
-"""Rows that are labeled and written together, whatever the size of the table."""
+"""Number of rows to label and write at once."""
 MAX_CLASSES = 12
-"""Classes whose rows are listed before training."""
+"""Maximum number of classes to list before training."""
 STEPS_PER_LOG = 0.02
-"""How often the progress bar gets a new loss, as a share of all steps."""
+"""Interval between updates of the loss in the progress bar, as a proportion of all steps."""
 
 
 class Stopped(SystemExit):
-    """Ctrl-C, after this module has said what was kept."""
+    """Ctrl-C, after the message about the checkpoint."""
 
 
 def train(
@@ -47,11 +47,11 @@ def train(
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
 ) -> None:
-    """Train a student on label columns, or a grid of them. On several GPUs:
+    """Train a student on label columns, or a grid of students. On several GPUs:
     accelerate launch -m hf_synthlabels.cli.main train CONFIG.
 
-    Ctrl-C keeps a checkpoint; the same command resumes. A grid does what is missing when it is started again.
-    `push_to_hub: true` in the student's options publishes the finished student, with a card.
+    Ctrl-C keeps a checkpoint, and the same command resumes; so does an interrupted grid.
+    `push_to_hub: true` in the student's options publishes the finished student with a card.
 
     Example: hf-synthlabels train minilm --data labeled.jsonl
 
@@ -72,11 +72,7 @@ def train(
 
 
 def run_student(file: StudentFile) -> None:
-    """Train, evaluate and save a student; every process must call it, the first one prints.
-
-    Raises:
-        SynthLabelsError: as its subclasses say.
-    """
+    """Train, evaluate and save a student; every process must call it, and the first one prints."""
     from hf_synthlabels.publishing import StudentPublisher
     from hf_synthlabels.publishing.hub.model import save_student_facts
     from hf_synthlabels.training import held_out_scores, train_student, update_student
@@ -113,11 +109,11 @@ def run_student(file: StudentFile) -> None:
 
 
 def _silent(line: str) -> None:
-    """Other processes than the first print nothing."""
+    """Print nothing, in all processes but the first."""
 
 
 def _plan(file: StudentFile, rows: TrainingData) -> Iterator[str]:
-    """Which column is learned, on how many rows, of which classes."""
+    """Lines about the label column, the training rows and the classes."""
     column = file.student.label_column
     values = rows.train[column][:]
     labeled = [value for value in values if value is not None]
@@ -131,11 +127,11 @@ def _plan(file: StudentFile, rows: TrainingData) -> Iterator[str]:
         more = f", and {len(counts) - MAX_CLASSES:,} more" if len(counts) > MAX_CLASSES else ""
         yield f"classes: {', '.join(shown)}{more}"
     for other in rows.human_columns:
-        yield f"`{other}` holds labels too; it is not learned. To learn it: --label {other}"
+        yield f"`{other}` also contains labels. To train on it, add --label {other}"
 
 
 def _classes(rows: TrainingData, column: str, labeled: list[Any]) -> Counter[str]:
-    """Rows by class, of kinds with one or several names per row."""
+    """Number of rows by class."""
     from hf_synthlabels.statistics.validation.dataset_columns import column_feature
 
     if not rows.names:
@@ -148,7 +144,7 @@ def _classes(rows: TrainingData, column: str, labeled: list[Any]) -> Counter[str
 
 @contextmanager
 def _resumable(file: StudentFile, rows: TrainingData, stop: Any, tell: Any) -> Iterator[InterruptedRun]:
-    """Around a training: it goes on from the checkpoint that Ctrl-C kept, and keeps one when it is pressed."""
+    """Resume from the checkpoint of an interrupted run, and keep one on Ctrl-C."""
     from hf_synthlabels.training.callbacks import InterruptedRun
 
     interrupted = InterruptedRun.read(file.student, rows.train)
@@ -156,7 +152,7 @@ def _resumable(file: StudentFile, rows: TrainingData, stop: Any, tell: Any) -> I
         tell(f"resuming from {interrupted.checkpoints[-1]}")
         file.student.resume_from_checkpoint = str(interrupted.folder / interrupted.checkpoints[-1])
     if "logging_steps" not in file.given:
-        # The bar shows the loss as it is logged.
+        # The progress bar shows the logged loss.
         file.student.logging_steps = STEPS_PER_LOG
     try:
         yield interrupted
@@ -202,19 +198,19 @@ def predict(
     student: Annotated[str, typer.Argument(help="Folder of a saved student, or its repository on the Hub.")],
     data: Annotated[str, typer.Argument(help="File or folder with the text columns that it was trained on.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet, .jsonl, .csv, ...")],
-    split: Annotated[str | None, typer.Option(help="Split to label, where there are several.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split to label, if there are several.")] = None,
     column: Annotated[str, typer.Option(help="Name of the label column.")] = "student_label",
     min_confidence: Annotated[
-        float | None, typer.Option(help="Rows below it abstain: no label, and the status `abstained`.")
+        float | None, typer.Option(help="Rows with a lower confidence get no label, and the status `abstained`.")
     ] = None,
     probabilities: Annotated[bool, typer.Option(help="Add the probability of every class.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Read and write row by row, for data of any size.")] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Rows that the model reads at once.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size of the model.")] = None,
     overwrite: OverwriteOption = False,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
 ) -> None:
-    """Label a table with a student: label, status and confidence of every row.
+    """Label a table with a student; adds label, status and confidence of every row.
 
     Example: hf-synthlabels predict student texts.csv -o labeled.csv --min-confidence 0.8
     """
@@ -227,7 +223,7 @@ def predict(
 
     target = check_output(output, sources=[data], folder=False)
     if target.exists() and not overwrite:
-        # Rows are written as they are labeled, so what the file holds cannot be compared with them first.
+        # Rows are written as they are labeled, so that the file cannot be compared with them first.
         raise DataError(f"`output` {str(output)!r} exists. Name another file, or give `--overwrite`.")
     options = {} if batch_size is None else {"per_device_eval_batch_size": batch_size}
     loaded: Any
@@ -249,7 +245,7 @@ def predict(
             labeled = loaded.label(part, column, min_confidence=min_confidence, probabilities=probabilities)
             counts.update(added[f"{column}_status"].int2str(labeled[f"{column}_status"][:]))
             writer.write(labeled.with_format("arrow")[:])
-    # It describes the table that was replaced.
+    # The provenance of the replaced table.
     provenance_path(target).unlink(missing_ok=True)
     parts = ", ".join(f"{status} {count:,}" for status, count in sorted(counts.items(), reverse=True))
     typer.echo(f"{sum(counts.values()):,} rows: {parts or 'none'}")

@@ -62,44 +62,59 @@ def import_labels(
             duplicate row, a row with another text, or an unknown label.
     """
     number = f"_{ROW}" if f"_{ROW}" in sheet.column_names else ROW
-    for name in (number, human):
-        if name not in sheet.column_names:
-            raise DataError(
-                f"`{name}` is not a column of the sheet. There is {', '.join(sheet.column_names)}; `--human` names the "
-                "column of human labels."
-            )
-    if PROBABILITY not in rows.column_names:
-        raise DataError(f"`{PROBABILITY}` is not a column: sample the rows with `hf-synthlabels sample` first.")
-    chances = list(rows[PROBABILITY])
-    said = label_texts(rows, llm) if llm in rows.column_names else []
+    _check_columns(rows, sheet, number, human)
+    probabilities = list(rows[PROBABILITY])
+    llm_labels = label_texts(rows, llm) if llm in rows.column_names else []
     old = label_texts(rows, human) if human in rows.column_names else [None] * len(rows)
     new = list(old)
-    check = _RowCheck(rows, sheet, human, llm)
-    seen: set[int] = set()
-    for line, content in enumerate(_lines(sheet), start=2):
-        value, place = content[human], _number(content[number])
-        if value is None or (isinstance(value, str) and not value.strip()):
-            continue
-        if place is None or not 0 <= place < len(new) or chances[place] is None:
-            raise DataError(f"`{number}` is {content[number]!r} in line {line} of the sheet, a row outside the sample.")
-        if place in seen:
-            raise DataError(f"`{number}` is {place!r} in two lines of the sheet: keep one.")
-        seen.add(place)
-        check(place, content, f"`{number}` is {place!r} in line {line} of the sheet")
-        new[place] = _label(value, said)
+    for row, cell in _sheet_labels(rows, sheet, number, human, llm):
+        new[row] = _label(cell, llm_labels)
     if normalize_labels:
-        new = _respelled(new, said, old)
-    unknown = _unknown(new, said, old)
+        new = _respelled(new, llm_labels, old)
+    unknown = _unknown(new, llm_labels, old)
     merged = _with_column(rows, human, llm, new)
     if unknown and not new_labels:
-        _refuse(unknown, human, {*_names(said), *_names(old)})
+        _refuse(unknown, human, {*_names(llm_labels), *_names(old)})
     return ImportedLabels(
         rows=merged,
         new=sum(a is None and b is not None for a, b in zip(old, new, strict=True)),
         changed=sum(a is not None and a != b for a, b in zip(old, new, strict=True)),
-        open=sum(chance is not None and value is None for chance, value in zip(chances, new, strict=True)),
+        open=sum(value is not None and label is None for value, label in zip(probabilities, new, strict=True)),
         unknown=tuple(unknown.most_common()),
     )
+
+
+def _check_columns(rows: Any, sheet: Any, number: str, human: str) -> None:
+    for name in (number, human):
+        if name not in sheet.column_names:
+            raise DataError(
+                f"`{name}` is not a column of the sheet. Columns: {', '.join(sheet.column_names)}; `--human` names the "
+                "column of human labels."
+            )
+    if PROBABILITY not in rows.column_names:
+        raise DataError(f"`{PROBABILITY}` is not a column: sample the rows with `hf-synthlabels sample` first.")
+
+
+def _sheet_labels(rows: Any, sheet: Any, number: str, human: str, llm: str) -> Iterator[tuple[int, Any]]:
+    """Row number and label of each filled-in line, after checking that the line belongs to the row.
+
+    Raises:
+        DataError: a line belongs to no sampled row, to the row of another line, or to another text.
+    """
+    probabilities = list(rows[PROBABILITY])
+    check = _RowCheck(rows, sheet, human, llm)
+    seen: set[int] = set()
+    for line, content in enumerate(sheet, start=2):
+        label, row = content[human], _number(content[number])
+        if label is None or (isinstance(label, str) and not label.strip()):
+            continue
+        if row is None or not 0 <= row < len(probabilities) or probabilities[row] is None:
+            raise DataError(f"`{number}` is {content[number]!r} in line {line} of the sheet, a row outside the sample.")
+        if row in seen:
+            raise DataError(f"`{number}` is {row!r} in two lines of the sheet: keep one.")
+        seen.add(row)
+        check(row, content, f"`{number}` is {row!r} in line {line} of the sheet")
+        yield row, label
 
 
 def check_sheet(rows: Any, sheet: str | Path, human: str) -> None:
@@ -157,10 +172,6 @@ class _RowCheck:
             )
 
 
-def _lines(sheet: Any) -> Iterator[Mapping[str, Any]]:
-    yield from sheet
-
-
 def _number(value: Any) -> int | None:
     """Read a row number, which spreadsheets may store as text or float."""
     try:
@@ -178,18 +189,18 @@ def _names(values: Iterable[Any]) -> Iterator[str]:
             yield from _names(item.get("label") if isinstance(item, Mapping) else item for item in value)
 
 
-def _unknown(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> Counter[str]:
+def _unknown(new: Sequence[Any], llm_labels: Sequence[Any], old: Sequence[Any]) -> Counter[str]:
     """Count imported class names that occur neither in the table nor among LLM labels."""
-    known = {*_names(said), *_names(old)}
+    known = {*_names(llm_labels), *_names(old)}
     if not 2 <= len(known) <= MAX_NAMES:
         # Free texts or a single name: there is no list of classes.
         return Counter()
     return Counter(name for name in _names(new) if name not in known)
 
 
-def _respelled(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+def _respelled(new: Sequence[Any], llm_labels: Sequence[Any], old: Sequence[Any]) -> list[Any]:
     """Map class names to the most frequent spelling in the table."""
-    names = {name for name in normalize_spelling([*_names(said), *_names(old)]) if name is not None}
+    names = {name for name in normalize_spelling([*_names(llm_labels), *_names(old)]) if name is not None}
     spelled = {folded_name(name): name for name in sorted(names)}
 
     def respell(value: Any) -> Any:
@@ -213,14 +224,14 @@ def _refuse(unknown: Counter[str], human: str, known: set[str]) -> None:
     spelling = any(near is not None and folded_name(near) == folded_name(name) for name, (_, near) in meant.items())
     more = " `--normalize-labels` ignores case and white space." if spelling else ""
     raise DataError(
-        f"`{human}` of the sheet has labels that are no LLM labels: {', '.join(parts)}. Correct them, or add "
+        f"`{human}` of the sheet has labels that are not LLM labels: {', '.join(parts)}. Correct them, or add "
         f"`--new-labels` if they are meant.{more}"
     )
 
 
-def _label(value: Any, said: Sequence[Any]) -> Any:
+def _label(value: Any, llm_labels: Sequence[Any]) -> Any:
     """Convert a cell of the sheet to the type of the LLM labels."""
-    example = next((each for each in said if each is not None), None)
+    example = next((each for each in llm_labels if each is not None), None)
     if isinstance(example, str) or example is None:
         return str(value).strip() if isinstance(value, str | int | float) else value
     try:

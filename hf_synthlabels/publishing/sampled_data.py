@@ -54,9 +54,9 @@ def sample_rows(
         n: number of rows to sample.
         human: column of human labels; need not exist yet.
         llm: column of LLM labels.
-        design: as in `draw_sample`.
+        design: as in `draw_sample`, like `allocation`.
         confidence: column of the LLM's confidence, for the design `confidence` (default: `<llm>_confidence`).
-        allocation: as in `draw_sample`.
+        allocation: allocation of a stratified sample.
         existing_labels: how rows with existing human labels were sampled: "random", "stratified" (at random within
             each LLM label), or "ignore" to leave them out of the sample.
         seed: random seed.
@@ -69,32 +69,52 @@ def sample_rows(
         DataError: a column is missing, it is unknown how human labels were sampled, or there are too few rows.
         ConfigError: as in `draw_sample`.
     """
+    strata = _strata(rows, llm, normalize_labels)
+    earlier = _existing_probabilities(rows, human, existing_labels)
+    values = _confidence(rows, llm, confidence)
+    values = values if _needs_confidence(design, earlier) else None
+    sample = draw_sample(strata, n, design=design, confidence=values, allocation=allocation, earlier=earlier, seed=seed)
+    is_first = PROBABILITY not in rows.column_names and earlier is not None
+    record = {
+        "human": human,
+        "llm": llm,
+        "allocation": allocation if design == "stratified" else None,
+        "existing_labels": existing_labels if is_first else None,
+    }
+    return _with_sample(rows, sample, record), sample
+
+
+def _strata(rows: Any, llm: str, normalize_labels: bool) -> list[Any]:
+    """LLM label of each row; lists and entities are one stratum per value."""
     if llm not in rows.column_names:
-        raise DataError(f"`llm` {llm!r} is not a column. There is {', '.join(rows.column_names)}.")
-    said = [_stratum(value) for value in label_texts(rows, llm)]
-    if normalize_labels:
-        said = normalize_spelling(said)
-    existing = _existing_probabilities(rows, human, existing_labels)
-    column = confidence or f"{llm}_confidence"
+        raise DataError(f"`llm` {llm!r} is not a column. Columns: {', '.join(rows.column_names)}.")
+    labels = label_texts(rows, llm)
+    labels = [json.dumps(label, sort_keys=True) if isinstance(label, list | dict) else label for label in labels]
+    return normalize_spelling(labels) if normalize_labels else labels
+
+
+def _confidence(rows: Any, llm: str, confidence: str | None) -> list[Any] | None:
+    """Confidence of the LLM in each row; None without the column."""
     if confidence is not None and confidence not in rows.column_names:
-        raise DataError(f"`confidence` {confidence!r} is not a column. There is {', '.join(rows.column_names)}.")
-    sure = list(rows[column]) if column in rows.column_names and _needs_confidence(design, existing) else None
-    sample = draw_sample(said, n, design=design, confidence=sure, allocation=allocation, earlier=existing, seed=seed)
+        raise DataError(f"`confidence` {confidence!r} is not a column. Columns: {', '.join(rows.column_names)}.")
+    column = confidence or f"{llm}_confidence"
+    return list(rows[column]) if column in rows.column_names else None
+
+
+def _with_sample(rows: Any, sample: HumanSample, record: dict[str, Any]) -> Any:
+    """The table with inclusion probabilities, and the record of the sample in its provenance."""
     kept = rows.remove_columns([PROBABILITY]) if PROBABILITY in rows.column_names else rows
-    drawn = kept.add_column(PROBABILITY, list(sample.probabilities), feature=_float_type())
+    sampled = kept.add_column(PROBABILITY, list(sample.probabilities), feature=_float_type())
     record = {
         "column": PROBABILITY,
         "kind": SAMPLE_KIND,
-        "human": human,
-        "llm": llm,
+        **record,
         **sample.record(),
-        "allocation": allocation if design == "stratified" else None,
-        "existing_labels": existing_labels if PROBABILITY not in rows.column_names and existing is not None else None,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "package_version": package_version(),
     }
-    drawn.info.description = embed_records([*provenance(rows), record], rows.info.description)
-    return drawn, sample
+    sampled.info.description = embed_records([*provenance(rows), record], rows.info.description)
+    return sampled
 
 
 def annotation_sheet(rows: Any, sample: HumanSample, *, human: str = "label", llm: str = "llm_label") -> Any:
@@ -172,10 +192,6 @@ def spelling_warning(rows: Any, human: str, llm: str) -> str:
     labels = [label for column in columns for label in column if isinstance(label, str)]
     # Columns with more distinct values hold texts, not class names.
     return "" if len(set(labels)) > MAX_NAMES else spelling_note(labels)
-
-
-def _stratum(value: Any) -> Any:
-    return json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
 
 
 def _float_type() -> Any:

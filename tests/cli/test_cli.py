@@ -220,7 +220,7 @@ STUDY: dict[str, Any] = {
 
 
 def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for content, arguments, said in [
+    cases: list[tuple[dict[str, Any], str, str]] = [
         ({}, "validate none.jsonl", "`data` 'none.jsonl' does not exist"),
         ({}, "validate none.yaml", "`recipe` 'none.yaml'"),
         ({}, "annotate none.yaml", "`recipe` 'none.yaml'"),
@@ -284,7 +284,8 @@ def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path, monkeypatch: 
         ({"r.json": "no json"}, "report r.json", "report"),
         ({"r.json": {"a": 1}}, "report r.json", "report"),
         ({"r.json": "[1]"}, "report r.json", "report"),
-    ]:
+    ]
+    for content, arguments, said in cases:
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         for file in tmp_path.iterdir():
             file.unlink()

@@ -295,7 +295,7 @@ def test_folder_without_a_model_is_told(tmp_path: Path) -> None:
 
 
 def test_kind_of_a_student_is_read_of_its_configuration(tmp_path: Path) -> None:
-    for config, kind in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"architectures": ["BertForSequenceClassification"]}, "text-classification"),
         ({"architectures": ["BertForTokenClassification"]}, "token-classification"),
         ({"problem_type": "multi_label_classification"}, "multi-label"),
@@ -306,7 +306,8 @@ def test_kind_of_a_student_is_read_of_its_configuration(tmp_path: Path) -> None:
         ({"architectures": ["LlamaForCausalLM"]}, "text-generation"),
         # What was trained is known; the configuration alone may mislead.
         ({"architectures": ["BertForSequenceClassification"], "task": "text-scale"}, "text-scale"),
-    ]:
+    ]
+    for config, kind in cases:
         (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "a", "1": "b"}, **config}))
         (tmp_path / "model.safetensors").write_bytes(b"0")
         if task := config.get("task"):

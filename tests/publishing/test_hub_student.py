@@ -91,11 +91,12 @@ def test_trainer_alone_asks_nothing_of_the_hub(
 
 
 def test_options_that_contradict_one_commit_are_refused() -> None:
-    for options, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"hub_token": TOKEN}, "`hub_token`"),
         ({"hub_strategy": "all_checkpoints"}, r"`hub_strategy` is 'all_checkpoints', but a student is pushed once"),
         ({"hub_always_push": True}, r"`hub_always_push` is True, but a student is pushed once"),
-    ]:
+    ]
+    for options, message in cases:
         with pytest.raises(ConfigError, match=message) as caught:
             StudentConfig(push_to_hub=True, **options)
         assert TOKEN not in str(caught.value)

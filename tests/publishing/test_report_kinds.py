@@ -95,10 +95,11 @@ def test_validation_page_tells_scores_labels_and_mistakes(report: ValidationRepo
 
 
 def test_validation_of_other_kinds_has_a_page() -> None:
-    for kind, human, llm in [
+    cases: list[tuple[str, list[Any], list[Any]]] = [
         ("text-scale", [1.0, 2.0, 3.0, 4.0], [1.0, 2.5, None, 4.0]),
         ("text-generation", ["a b", "c", "d"], ["a b", "x", None]),
-    ]:
+    ]
+    for kind, human, llm in cases:
         checked = validate(Table({"label": human, "llm_label": llm}), kind=kind, resamples=50)
         page = page_of(checked)
         assert len(table(page, "score_table").rows) == len(checked.scores)
