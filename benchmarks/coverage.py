@@ -5,7 +5,8 @@
     python -m benchmarks.coverage --worlds 1000 --write  # put them into docs/results/coverage.md
 
 A table is a function of the number of simulated studies and of a seed that returns a heading and rows. To add one,
-decorate it with `@coverage_table("name")` and add a place for it to the document. Each share has its Wilson interval.
+decorate it with `@coverage_table("name")`; for the page, add a line to `SUMMARY`. Each share has its Wilson interval.
+The tables are CSV files next to the page, which shows the lowest and the highest coverage of each.
 The tables on `validate` are in `coverage_validation.py`, those on students in `coverage_arms.py`.
 """
 
@@ -22,19 +23,38 @@ from numpy.typing import NDArray
 import benchmarks.coverage_arms
 import benchmarks.coverage_validation  # noqa: F401 - both register their tables
 from benchmarks.coverage_tables import TABLES, Table, coverage_table, share_of
-from benchmarks.documents import put_block, table
+from benchmarks.documents import put_block, read_csv, table, write_csv
 from hf_synthlabels.statistics import BootstrapConfig, Inference, Interval, draw_sample
 from hf_synthlabels.statistics.comparison.pooling import pool_tasks
 from hf_synthlabels.statistics.estimation.analyses import estimate_difference, estimate_prevalence
 from hf_synthlabels.statistics.estimation.estimates import QuantityEstimate
 
-__all__ = ["covered", "main"]
+__all__ = ["covered", "main", "summary"]
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "results" / "coverage.md"
+FOLDER = DOCUMENT.with_suffix("")
+
+STUDIES_PER_WORLD = {"pooled": 4}
+"""Tables whose cells rest on several simulated studies for each one that is requested."""
 
 Bools = NDArray[np.bool_]
 
 WAYS = ("classical", "ppi", "dsl")
+
+CORRECTED = ("PPI++", "DSL")
+SUMMARY: tuple[tuple[str, str, Sequence[str]], ...] = (
+    ("shares, LLM with few errors", "no_error", CORRECTED),
+    ("shares of rare classes", "rare", CORRECTED),
+    ("shares of groups, 12 to 60 labels", "groups", CORRECTED),
+    ("shares, samples on top of samples", "topped_up", CORRECTED),
+    ("means over 5 to 14 tasks", "pooled", ("SD 0.03, within 0.01", "SD 0.03, within 0.03", "SD 0.17, within 0.03")),
+    ("two students, 1 seed", "seeds", ("1 seed",)),
+    ("two students, 5 seeds", "seeds", ("5 seeds",)),
+    ("`validate`, unequal classes", "unequal_classes", ("macro F1", "kappa")),
+    ("`validate`, clustered rows", "clusters", ("accuracy, by clusters", "macro F1, by clusters")),
+    ("Hamming loss of sparse sets", "hamming_loss", ("coverage",)),
+)
+"""The lines of the page's table: what is estimated, the file, and the columns whose coverage counts."""
 
 
 def covered(intervals: Sequence[Interval], truth: float | Sequence[float]) -> str:
@@ -50,13 +70,28 @@ def main() -> None:
     parser.add_argument("tables", nargs="*", help=f"which: {', '.join(TABLES)}; by default all")
     parser.add_argument("--worlds", type=int, default=100, help="simulated studies of each line")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
+    parser.add_argument("--write", action="store_true", help=f"write the tables as CSV, and {DOCUMENT.name}")
     arguments = parser.parse_args()
     for name in arguments.tables or TABLES:
-        text = table(*TABLES[name](arguments.worlds, arguments.seed))
-        print(f"{name}\n{text}\n", flush=True)
+        head, rows = TABLES[name](arguments.worlds, arguments.seed)
+        print(f"{name}\n{table(head, rows)}\n", flush=True)
         if arguments.write:
-            put_block(DOCUMENT, name, f"{text}\n\n{arguments.worlds:,} simulated studies a line.")
+            studies = arguments.worlds * STUDIES_PER_WORLD.get(name, 1)
+            write_csv(FOLDER / f"{name}.csv", [*head, "simulated studies"], [[*row, studies] for row in rows])
+    if arguments.write:
+        put_block(DOCUMENT, "summary", summary(FOLDER))
+
+
+def summary(folder: Path) -> str:
+    """The lowest and the highest coverage of the tables in a folder."""
+    lines = []
+    for title, name, columns in SUMMARY:
+        head, rows = read_csv(folder / f"{name}.csv")
+        places = [head.index(column) for column in columns]
+        shares = sorted((float(row[at]), row[at + 1], row[at + 2]) for row in rows for at in places if row[at + 1])
+        lowest, highest = (f"{share:.3f} [{low}, {high}]" for share, low, high in (shares[0], shares[-1]))
+        lines.append((title, len(shares), lowest, highest))
+    return table(("intervals of", "designs", "lowest coverage", "highest coverage"), lines)
 
 
 def by_way(found: Sequence[QuantityEstimate], truth: float | Sequence[float]) -> list[str]:
@@ -179,7 +214,7 @@ def pooled_tasks(worlds: int, seed: int) -> Table:
             found = [pool_tasks(each.tolist(), none, BootstrapConfig(resamples=1)).random_tasks for each in points]
             line.append("no interval" if np.isnan(found[0].low) else covered(found, -0.02))
         rows.append(line)
-    return ("tasks", "SD .03, within .01", "SD .03, within .03", "SD .17, within .03"), rows
+    return ("tasks", "SD 0.03, within 0.01", "SD 0.03, within 0.03", "SD 0.17, within 0.03"), rows
 
 
 ONCE = Inference(splits=1)

@@ -25,7 +25,7 @@ MEAN = 0.8
 @coverage_table("seeds")
 def seeds_of_students(worlds: int, seed: int) -> Table:
     """Differences in macro F1 of two students that are equally good, by seeds and the SD of accuracy between them."""
-    head = ("SD between seeds, points", "1 seed", "2", "3", "5")
+    head = ("SD between seeds, points", "1 seed", "2 seeds", "3 seeds", "5 seeds")
     truth = np.arange(ROWS) % CLASSES
     rows: list[Sequence[object]] = []
     for spread in (1.2, 2.4, 3.6, 6.0):

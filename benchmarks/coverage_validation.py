@@ -95,7 +95,14 @@ def gate_power(worlds: int, seed: int) -> Table:
 @coverage_table("clusters")
 def clusters(worlds: int, seed: int) -> Table:
     """Coverage in clusters of ten rows, accuracy .8, beta-distributed between clusters with correlation .2."""
-    head = ("rows", "clusters", "accuracy, by rows", "accuracy, by clusters", "macro F1, by rows", "by clusters")
+    head = (
+        "rows",
+        "clusters",
+        "accuracy, by rows",
+        "accuracy, by clusters",
+        "macro F1, by rows",
+        "macro F1, by clusters",
+    )
     lines: list[Sequence[object]] = []
     cells = confusion((0.7, 0.3), 0.8)
     values = {"accuracy": 0.8, "macro_f1": float(score("macro_f1", np.rint(1e7 * cells).astype(np.int64)))}

@@ -1,16 +1,38 @@
-"""Tables in Markdown, the machine in words, and the part of a document that a script writes."""
+"""Tables as Markdown and CSV, the machine in words, and the part of a document that a script writes."""
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["machine", "put_block", "table"]
+__all__ = ["Table", "machine", "put_block", "read_csv", "table", "write_csv", "write_tables"]
+
+NUMBER = r"[+\-−]?(?:\d[\d,]*)?\.?\d+(?:e-\d+)?"
+INTERVAL = re.compile(rf"({NUMBER})(%?) \[({NUMBER}), ({NUMBER})\]")
+ABSENT = ("", "–", "unknown", "nan")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column names and rows of cells; a cell is text, a number or an estimate with its interval."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def __str__(self) -> str:
+        return table(self.head, self.rows)
+
+    def columns(self, *names: str) -> Table:
+        """The table with these columns only."""
+        places = [list(self.head).index(name) for name in names]
+        return Table(names, [[row[place] for place in places] for row in self.rows])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -18,6 +40,42 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [f"| {' | '.join(head)} |", "|" + "|".join(["---", *["---:"] * (len(head) - 1)]) + "|"]
     lines += [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows]
     return "\n".join(lines)
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as CSV.
+
+    `0.5 [0.4, 0.6]` takes the columns `name`, `name low` and `name high`. Numbers have a leading zero, no plus sign and
+    no thousands separators; absent values are empty.
+    """
+    cells = [[str(cell).strip("*").replace("`", "") for cell in row] for row in rows]
+    wide = [any(INTERVAL.fullmatch(row[place]) for row in cells) for place in range(len(head))]
+    names = [part for name, split in zip(head, wide, strict=True) for part in (_parts(name) if split else [name])]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for row in cells:
+            writer.writerow(
+                [
+                    part
+                    for cell, split in zip(row, wide, strict=True)
+                    for part in (_split(cell) if split else [_plain(cell)])
+                ]
+            )
+
+
+def write_tables(page: Path, tables: Mapping[str, Table]) -> None:
+    """Write the tables of a results page into the folder of its name, as `NAME.csv`."""
+    for name, each in tables.items():
+        write_csv(page.with_suffix("") / f"{name}.csv", each.head, each.rows)
+
+
+def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Column names and rows that `write_csv` wrote, with three columns for an interval."""
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    return head, rows
 
 
 def machine(packages: Sequence[str] = ("aiohttp", "datasets", "pyarrow")) -> str:
@@ -42,6 +100,27 @@ def put_block(path: Path, name: str, text: str) -> None:
     if not place.search(document):
         raise ValueError(f"{path} has no place for {name!r}: add `<!-- begin: {name} -->` and `<!-- end: {name} -->`")
     path.write_text(place.sub(lambda found: f"{found[1]}\n{text.strip()}\n\n{found[2]}", document), encoding="utf-8")
+
+
+def _parts(name: str) -> list[str]:
+    return [name, f"{name} low", f"{name} high"]
+
+
+def _split(cell: str) -> list[str]:
+    match = INTERVAL.fullmatch(cell)
+    return (
+        [_plain(cell), "", ""] if match is None else [_plain(match[1] + match[2]), _plain(match[3]), _plain(match[4])]
+    )
+
+
+def _plain(cell: str) -> str:
+    """A number without what makes it readable, other text as it is."""
+    if cell in ABSENT:
+        return ""
+    if not re.fullmatch(rf"{NUMBER}%?", cell):
+        return cell
+    digits = cell.replace("−", "-").replace(",", "").removeprefix("+")
+    return re.sub(r"^(-?)\.", r"\g<1>0.", digits)
 
 
 def _processor() -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.documents import machine, put_block, table
+from benchmarks.documents import Table, machine, put_block, write_tables
 from benchmarks.recorded_judgments import (
     FORMATS,
     QUALITIES,
@@ -36,7 +36,7 @@ from hf_synthlabels.judging.scorers.model_scorers import EmbeddingSimilarity
 from hf_synthlabels.judging.scorers.text import Rouge
 from hf_synthlabels.statistics import BootstrapConfig, Interval
 
-__all__ = ["Set", "add", "dialogue_set", "main", "only", "summary_set"]
+__all__ = ["Set", "add", "dialogue_set", "main", "only", "summary", "summary_set"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "results" / "metric_audit.md"
@@ -55,7 +55,7 @@ STATISTICS = ("cit_kendall", "cat_offset", "cat_transfer", "cat_dr2", "cat_cross
 OTHERS = ("cit_spearman", "cit_system_spearman", "cat_within_c", "cat_cross_c", "cat_cross_null")
 
 
-PARTS = ("seven", "four", "dropped", "tasks", "formats", "styles", "bias", "machine")
+PARTS = ("seven", "four", "dropped", "tasks", "formats", "styles", "bias")
 
 
 @dataclass
@@ -141,21 +141,42 @@ def main() -> None:
     text_scores = _text_scores(scorers, [each.text for each in of], [list(each.references) for each in of])
     four = summary_set(told.data, of, text_scores)
     seven = add(four, dialogue_set(told.data, scorers))
-    blocks: dict[str, Callable[[], str]] = {
-        "seven": lambda: _audits(seven),
-        "four": lambda: _audits(four),
-        "dropped": lambda: _audits(only(seven, "SummEval fluency"), short=True),
-        "tasks": lambda: _tasks(four, seven),
-        "formats": lambda: _formats(told.data, of),
-        "styles": lambda: _styles(told.data),
-        "bias": lambda: _bias(four, seven),
-        "machine": lambda: machine(("numpy", "scipy", "rouge-score", "sentence-transformers")),
+    blocks: dict[str, Callable[[], dict[str, Table]]] = {
+        "seven": lambda: _audits("seven", seven),
+        "four": lambda: _audits("four", four),
+        "dropped": lambda: _audits("dropped", only(seven, "SummEval fluency"), short=True),
+        "tasks": lambda: {"tasks": _tasks(four, seven)},
+        "formats": lambda: {"formats": _formats(told.data, of)},
+        "styles": lambda: {"styles": _styles(told.data)},
+        "bias": lambda: {"bias": _bias(four, seven)},
     }
-    for name in told.parts:
-        text = blocks[name]()
-        print(f"\n## {name}\n\n{text}", flush=True)
+    for part in told.parts:
+        tables = blocks[part]()
+        for name, each in tables.items():
+            print(f"\n## {name}\n\n{each}", flush=True)
         if told.write:
-            put_block(DOCUMENT, name, text)
+            write_tables(DOCUMENT, tables)
+            if part == "seven":
+                put_block(DOCUMENT, "seven", summary(tables["seven"]))
+    if told.write:
+        text = machine(("numpy", "scipy", "rouge-score", "sentence-transformers"))
+        (DOCUMENT.with_suffix("") / "machine.txt").write_text(f"{text}\n", encoding="utf-8")
+
+
+SHOWN = {
+    "metric": "metric",
+    "cit_kendall": "tau-b within tasks",
+    "cat_offset": "offset",
+    "cat_transfer": "transfer",
+    "CIT": "within tasks",
+    "CAT": "across tasks",
+}
+"""Columns of the page's table, and how it names them."""
+
+
+def summary(audits: Table) -> str:
+    """The statistics and verdicts of the page, one line for each metric."""
+    return str(Table(tuple(SHOWN.values()), audits.columns(*SHOWN).rows))
 
 
 def _extend(
@@ -176,7 +197,7 @@ def _text_scores(
     return found | {LENGTH: [float(len(text.split())) for text in texts]}
 
 
-def _audits(of: Set, *, short: bool = False) -> str:
+def _audits(part: str, of: Set, *, short: bool = False) -> dict[str, Table]:
     """One line for each metric: the statistics that decide, and the verdicts against the named baselines."""
     lines, more = [], []
     for name in of.metrics:
@@ -185,11 +206,14 @@ def _audits(of: Set, *, short: bool = False) -> str:
         lines.append([name, *(_shown(found.scores[each]) for each in STATISTICS), *verdicts])
         more.append([name, *(_shown(found.scores[each]) for each in OTHERS), _shown(found.metric.coverage)])
         print(f"{name}: audited", flush=True)
-    out = table(["metric", *STATISTICS, "CIT", "CAT"], lines)
-    return out if short else f"{out}\n\n{table(['metric', *OTHERS, 'coverage'], more)}\n\n{_differences(of)}"
+    tables = {part: Table(["metric", *STATISTICS, "CIT", "CAT"], lines)}
+    if not short:
+        tables[f"{part}_more"] = Table(["metric", *OTHERS, "coverage"], more)
+        tables[f"{part}_differences"] = _differences(of)
+    return tables
 
 
-def _differences(of: Set) -> str:
+def _differences(of: Set) -> Table:
     """By how much each judge is better than each baseline."""
     lines = []
     for judge in (GPT4, GPT35):
@@ -199,20 +223,20 @@ def _differences(of: Set) -> str:
         found = {(each.baseline, each.statistic): each for each in of.audit(judge, others).comparisons}
         for other in others:
             lines.append([f"{judge} over {other}", *(_better(found[other, name].difference) for name in STATISTICS)])
-    return table(["better by", *STATISTICS], lines)
+    return Table(["better by", *STATISTICS], lines)
 
 
-def _tasks(four: Set, seven: Set) -> str:
+def _tasks(four: Set, seven: Set) -> Table:
     """Agreement and offset in each task."""
     lines = []
     for of, name in ((four, GPT4), (seven, GPT35), (seven, "rouge1")):
         for task in of.audit(name, []).metric.tasks:
             columns = ("spearman", "kendall", "accuracy", "offset")
             lines.append([f"{name}, {task.name}", task.coverage.n, *(_shown(task.scores[each]) for each in columns)])
-    return table(["metric, task", "rows", "rho", "tau-b", "pairwise accuracy", "offset"], lines)
+    return Table(["metric, task", "rows", "rho", "tau-b", "pairwise accuracy", "offset"], lines)
 
 
-def _formats(data: Path, of: Sequence[Summary]) -> str:
+def _formats(data: Path, of: Sequence[Summary]) -> Table:
     """gpt-3.5's scores of the same summaries in five answer formats, and three experts' scores."""
     lines = []
     for quality in QUALITIES:
@@ -221,10 +245,10 @@ def _formats(data: Path, of: Sequence[Summary]) -> str:
         places = [each.article for each in of], [each.system for each in of]
         experts = [(np.array([each.experts[quality][rater] for each in of]) - 1) / 4 for rater in range(3)]
         lines.append([quality, *_agreement(judged, human, *places), *_beside(judged, experts, human, *places)])
-    return table([*HEAD, "experts' ICC(A,1)", "gpt-3.5 less experts"], lines)
+    return Table([*HEAD, "experts' ICC(A,1)", "gpt-3.5 less experts"], lines)
 
 
-def _styles(data: Path) -> str:
+def _styles(data: Path) -> Table:
     """gpt-3.5's scores of the same replies under four prompts."""
     lines = []
     for attribute, quality in (ATTRIBUTES | {"gro": "groundedness"}).items():
@@ -236,10 +260,20 @@ def _styles(data: Path) -> str:
             columns.append((each.scores[[place[key] for key in shared]], each.human[[place[key] for key in shared]]))
         items, systems = [key[0] for key in shared], [key[1] for key in shared]
         lines.append([quality, *_agreement([scores for scores, _ in columns], columns[0][1], items, systems)])
-    return table(HEAD, lines)
+    return Table(HEAD, lines)
 
 
-HEAD = ("quality", "answers", "ICC(A,1)", "ICC(C,1)", "format's share", "flips", "rho range", "means")
+HEAD = (
+    "quality",
+    "answers",
+    "ICC(A,1)",
+    "ICC(C,1)",
+    "format's share",
+    "flips",
+    "rho range",
+    "lowest mean",
+    "highest mean",
+)
 
 
 def _keys(replies: Replies) -> list[tuple[str, str]]:
@@ -255,7 +289,7 @@ def _agreement(judged: Sequence[Floats], human: Floats, items: list[str], system
     return [
         found.tasks["task"].units,
         *(_shown(resamples.interval(found.overall[name], len(human))) for name in names),
-        f"{min(means):.2f} – {max(means):.2f}",
+        *(f"{mean:.2f}" for mean in (min(means), max(means))),
     ]
 
 
@@ -270,7 +304,7 @@ def _beside(
     return [_shown(resamples.interval(other, len(human))), _better(resamples.interval(icc - other, len(human)))]
 
 
-def _bias(four: Set, seven: Set) -> str:
+def _bias(four: Set, seven: Set) -> Table:
     """What twice the length does to a judge's score, the human score and the task held fixed."""
     lines = []
     for of, name in ((four, GPT4), (four, GPT35), (seven, GPT35)):
@@ -280,8 +314,8 @@ def _bias(four: Set, seven: Set) -> str:
             lengths = part.metrics[LENGTH]
             found = judge_bias(part.metrics[name], part.human, lengths=lengths, tasks=part.tasks, items=part.items)
             title = tasks[0] if len(tasks) == 1 else f"all {len(tasks)} tasks"
-            lines.append([f"{name}, {title}", found.n, found.clusters, _better(found.effects["length"]).strip("*")])
-    return table(["judge, task", "rows", "items", "effect of twice the length"], lines)
+            lines.append([f"{name}, {title}", found.n, found.clusters, _better(found.effects["length"])])
+    return Table(["judge, task", "rows", "items", "effect of twice the length"], lines)
 
 
 def _by_format(raters: Sequence[Floats], human: Floats, items: list[str], systems: list[str]) -> AuditRows:
@@ -297,21 +331,20 @@ def _by_format(raters: Sequence[Floats], human: Floats, items: list[str], system
 
 
 def _shown(interval: Interval) -> str:
-    return "–" if np.isnan(interval.estimate) else str(interval).replace("0.", ".").replace("1.000", "1")
+    return "–" if np.isnan(interval.estimate) else str(interval)
 
 
 def _better(interval: Interval) -> str:
     if np.isnan(interval.estimate):
         return "–"
-    text = f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]".replace("0.", ".")
-    return f"**{text}**" if interval.low > 0 else text
+    return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with judge/; $HF_SYNTHLABELS_DATA by default")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which tables; all by default")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/results/metric_audit.md")
+    parser.add_argument("--write", action="store_true", help="into docs/results/metric_audit.md and its folder")
     told = parser.parse_args()
     folder = told.data or os.environ.get("HF_SYNTHLABELS_DATA")
     if not folder or not (Path(folder) / "judge").is_dir():

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.documents import machine, put_block, table
+from benchmarks.documents import Table, machine, put_block, table, write_tables
 from benchmarks.recorded_judgments import QUALITIES, Summary, summaries, summary_replies, summary_texts
 from hf_synthlabels.statistics import (
     BootstrapConfig,
@@ -34,7 +34,7 @@ from hf_synthlabels.statistics.design.sample_size import plan_labels
 from hf_synthlabels.statistics.estimation.ppi import PPIMethod
 from hf_synthlabels.statistics.intervals import wilson
 
-__all__ = ["Judged", "RunStats", "authors_reading", "coverage", "judged_summaries", "main"]
+__all__ = ["Judged", "RunStats", "authors_reading", "coverage", "judged_summaries", "main", "summary"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "results" / "ppi_coverage.md"
@@ -102,17 +102,17 @@ def main() -> None:
         "agreement": _agreement(judged, rows),
         "annotators": _annotators(rows, judged),
     }
-    parts["coverage"] = f"{machine(('numpy', 'scipy'))}\n\n{parts['coverage']}"
-    print("\n\n".join(parts.values()))
+    print("\n\n".join(map(str, parts.values())))
     if told.write:
-        for name, text in parts.items():
-            put_block(DOCUMENT, name, text)
+        write_tables(DOCUMENT, parts)
+        (DOCUMENT.with_suffix("") / "machine.txt").write_text(f"{machine(('numpy', 'scipy'))}\n", encoding="utf-8")
+        put_block(DOCUMENT, "summary", summary(parts))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Count how often intervals cover the true value.")
     parser.add_argument("--draws", type=int, default=1000, help="of human labels, for each judge and quality")
-    parser.add_argument("--write", action="store_true", help="put the result into docs/results/ppi_coverage.md")
+    parser.add_argument("--write", action="store_true", help="into docs/results/ppi_coverage.md and its folder")
     return parser.parse_args()
 
 
@@ -180,7 +180,7 @@ def authors_reading(reply: str) -> float:
     return float(digits[-1]) if digits else -1.0
 
 
-def _reading(data: Path, rows: list[Summary], judged: list[Judged]) -> str:
+def _reading(data: Path, rows: list[Summary], judged: list[Judged]) -> Table:
     lines = []
     for each in judged:
         if each.judge != JUDGES[0]:
@@ -198,21 +198,20 @@ def _reading(data: Path, rows: list[Summary], judged: list[Judged]) -> str:
             ]
         )
     head = (
-        "rho of gpt-4-0314",
-        "known",
-        "their script's reading",
-        "this package's",
+        "quality",
+        "known rho of gpt-4-0314",
+        "rho, script of the recorders",
+        "rho, this package",
         "replies read otherwise",
         "unscored",
     )
-    return table(head, lines)
+    return Table(head, lines)
 
 
-def _coverage(judged: list[Judged], draws: int) -> str:
-    lines, tallies = [], []
+def _coverage(judged: list[Judged], draws: int) -> Table:
+    lines = []
     for each in judged:
         tally = coverage(each.human, each.scores, LABELS, draws)
-        tallies.append(tally)
         judge_mean, scored = float(np.nanmean(each.scores)), ~np.isnan(each.scores)
         lines.append(
             [
@@ -230,28 +229,21 @@ def _coverage(judged: list[Judged], draws: int) -> str:
             ]
         )
     head = (
-        *("judge, quality", "human mean", "judge is off by", "r", "PPI++ holds it", "classical holds it"),
-        *("PPI++ width", "classical width", "ratio", "mean lam", "labels' worth"),
+        *("judge, quality", "human mean", "judge error", "r", "PPI++", "classical"),
+        *("PPI++ width", "classical width", "ratio of widths", "mean lam", "effective labels"),
     )
-    shares = [tally.held / draws for tally in tallies]
-    ratios = [tally.width / tally.width_alone for tally in tallies]
-    inside = sum(0.93 <= share <= 0.97 for share in shares)
-    return (
-        f"{table(head, lines)}\n\nIn {inside} of {len(shares)} lines 93 to 97% of {draws:,} intervals cover the true "
-        f"value; from {100 * min(shares):.1f} to {100 * max(shares):.1f}%. Widths are {min(ratios):.2f} to "
-        f"{max(ratios):.2f} of the classical ones."
-    )
+    return Table(head, lines)
 
 
-def _new_rows(judged: list[Judged], draws: int) -> str:
+def _new_rows(judged: list[Judged], draws: int) -> Table:
     lines = []
     for each in judged:
         tally = coverage(each.human, each.scores, LABELS, draws, new_rows=True)
         lines.append([f"{each.judge}, {each.quality}", _share(tally.held, draws), _share(tally.held_alone, draws)])
-    return table(("judge, quality", "PPI++ holds it", "classical holds it"), lines)
+    return Table(("judge, quality", "PPI++", "classical"), lines)
 
 
-def _few_labels(judged: list[Judged], draws: int) -> str:
+def _few_labels(judged: list[Judged], draws: int) -> Table:
     lines = []
     for each in judged:
         if each.judge != JUDGES[0]:
@@ -266,11 +258,11 @@ def _few_labels(judged: list[Judged], draws: int) -> str:
                     *(f"{tally.width / tally.width_alone:.2f}" for tally in both),
                 ]
             )
-    head = ("gpt-4-0314", "bootstrap", "student", "classical", "bootstrap's width", "student's width")
-    return table(head, lines)
+    widths = ("bootstrap width / classical", "student width / classical")
+    return Table(("gpt-4-0314", "bootstrap", "student", "classical", *widths), lines)
 
 
-def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> str:
+def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> Table:
     """Two systems on the same articles, 50 of 100 with human labels; pairs and articles are sampled repeatedly."""
     articles, systems = sorted({row.article for row in rows}), sorted({row.system for row in rows})
     place = {(row.article, row.system): k for k, row in enumerate(rows)}
@@ -298,10 +290,10 @@ def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> str:
                 f"{tally.width / tally.width_alone:.2f}",
             ]
         )
-    return table(("judge, quality", "PPI++ holds it", "classical holds it", "ratio of widths"), lines)
+    return Table(("judge, quality", "PPI++", "classical", "ratio of widths"), lines)
 
 
-def _whole_articles(rows: list[Summary], judged: list[Judged], draws: int) -> str:
+def _whole_articles(rows: list[Summary], judged: list[Judged], draws: int) -> Table:
     """All twelve summaries of 30 articles labeled, of 100 articles, sampled repeatedly."""
     articles, systems = sorted({row.article for row in rows}), sorted({row.system for row in rows})
     place = {(row.article, row.system): k for k, row in enumerate(rows)}
@@ -323,14 +315,10 @@ def _whole_articles(rows: list[Summary], judged: list[Judged], draws: int) -> st
                 held[k] += found.low <= truth <= found.high
             widths += [together.interval.high - together.interval.low, together.classical.high - together.classical.low]
         lines.append([each.quality, *(_share(int(count), draws) for count in held), f"{widths[0] / widths[1]:.2f}"])
-    head = (
-        *("gpt-4-0314", "PPI++, rows as if alone", "PPI++, `clusters=articles`", "classical, clusters"),
-        "ratio of the last two widths",
-    )
-    return table(head, lines)
+    return Table(("gpt-4-0314", "PPI++, without clusters", "PPI++", "classical", "ratio of widths"), lines)
 
 
-def _plans(judged: list[Judged], draws: int) -> str:
+def _plans(judged: list[Judged], draws: int) -> Table:
     """How many labels a plan asks for that shall do what 100 do alone, and how wide intervals from so many are."""
     lines = []
     for each in judged:
@@ -351,17 +339,17 @@ def _plans(judged: list[Judged], draws: int) -> str:
                 plan.human_only or "-",
                 plan.with_judge or "-",
                 f"{tally.mean('width'):.3f}",
-                f"{np.quantile(with_judge, 0.05):.0f} to {np.quantile(with_judge, 0.95):.0f}",
+                *(f"{np.quantile(with_judge, level):.0f}" for level in (0.05, 0.95)),
             ]
         )
     head = (
-        *("judge, quality", "target width", "labels without judge", "with judge", "width from so many"),
-        "with judge, by 90% of plans from 100 labels",
+        *("judge, quality", "target width", "labels without judge", "labels with judge", "width with judge"),
+        *(f"labels with judge, {level}% of pilot plans" for level in (5, 95)),
     )
-    return table(head, lines)
+    return Table(head, lines)
 
 
-def _agreement(judged: list[Judged], rows: list[Summary]) -> str:
+def _agreement(judged: list[Judged], rows: list[Summary]) -> Table:
     lines = []
     articles = np.array([row.article for row in rows])
     for each in judged:
@@ -369,10 +357,10 @@ def _agreement(judged: list[Judged], rows: list[Summary]) -> str:
         lines.append(
             [f"{each.judge}, {each.quality}", *(str(found[name]) for name in ("spearman", "kendall", "pearson", "icc"))]
         )
-    return table(("judge, quality", "rho", "tau-b", "r", "ICC(A,1)"), lines)
+    return Table(("judge, quality", "rho", "tau-b", "r", "ICC(A,1)"), lines)
 
 
-def _annotators(rows: list[Summary], judged: list[Judged]) -> str:
+def _annotators(rows: list[Summary], judged: list[Judged]) -> Table:
     lines = []
     articles = np.array([row.article for row in rows])
     for each in judged:
@@ -389,6 +377,28 @@ def _annotators(rows: list[Summary], judged: list[Judged]) -> str:
             ]
         )
     head = ("judge, quality", "experts' ICC(A,1)", "mean advantage", "adjusted p", "experts beaten", "may replace one")
+    return Table(head, lines)
+
+
+DESIGNS = (
+    ("100 labels of 1,200 rows", "coverage", "PPI++"),
+    ("the same, rows drawn again", "new", "PPI++"),
+    ("difference of two systems, 50 of 100 articles", "differences", "PPI++"),
+    ("30 of 100 articles, with `clusters`", "articles", "PPI++"),
+    ("the same, without `clusters`", "articles", "PPI++, without clusters"),
+    ("10 to 49 labels, bootstrap", "few", "bootstrap"),
+    ("10 to 49 labels, Student's t", "few", "student"),
+)
+
+
+def summary(tables: Mapping[str, Table]) -> str:
+    """The lowest and the highest coverage of each design."""
+    lines = []
+    for title, name, column in DESIGNS:
+        by_column = [[str(row[0]) for row in tables[name].columns(each).rows] for each in (column, "classical")]
+        ends = [(min(shares), max(shares)) for shares in by_column]
+        lines.append((title, len(by_column[0]), *ends[0], " to ".join(share.split()[0] for share in ends[1])))
+    head = ("design", "cases", "PPI++, lowest coverage", "PPI++, highest coverage", "human labels alone")
     return table(head, lines)
 
 

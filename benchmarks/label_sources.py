@@ -4,7 +4,8 @@ r"""What to do with many LLM labels and 250 human ones: strategies against the t
     HF_SYNTHLABELS_DATA=... python -m benchmarks.label_sources --folder runs/label_sources --write
 
 The folder keeps every trained student, so a run that was interrupted goes on; `--write` puts the tables into
-docs/results/label_sources.md, of the seeds that are there. One thread; about half an hour of processor time in all.
+docs/results/label_sources/, and a short one into its page, of the seeds that are there. One thread; about half an hour
+of processor time in all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ import numpy as np
 import pyarrow.parquet
 from datasets import Dataset, concatenate_datasets
 
-from benchmarks.documents import machine, put_block, table
+from benchmarks.documents import Table, machine, put_block, write_tables
 from hf_synthlabels.statistics.arrays import encode
+from hf_synthlabels.statistics.comparison.conditions import ConditionMetric
 from hf_synthlabels.studies import STRATEGIES, StrategyReport, StrategyRows, compare_strategies
 from hf_synthlabels.studies.strategies import Strategy
 
@@ -53,6 +55,20 @@ ON_TOP = Strategy(
     on_top=True,
 )
 """Whether human rows that come after lose by the steps that they take from the LLM's."""
+METRICS: tuple[ConditionMetric, ...] = ("macro_f1", "accuracy")
+SHOWN = {
+    "human_only": "250 human labels alone",
+    "llm_only": "LLM labels alone",
+    "llm_then_human": "LLM labels, then human ones",
+    "mix": "both together, human labels first",
+    "mix_x4": "the same, human rows counting four times",
+    "forward": "forward correction",
+    "forward_mix": "forward correction, human rows mixed in",
+    "weighted": "LLM rows weighted by consistency",
+    "all_human": "human labels of all rows",
+    "the LLM itself": "the LLM itself",
+}
+"""Lines of the page's table."""
 ZERO_SHOT = ("zero-shot|gpt_3_5", "zero-shot-system_prompt|gpt_3_5", "zero-shot-cot|gpt_3_5")
 
 
@@ -162,7 +178,7 @@ def ranked(task: Task, file: Path, tell: Callable[[str], None]) -> list[dict[str
     return rows
 
 
-def rules() -> str:
+def rules() -> Table:
     """How near several rules for the transition matrix come to that of all rows, from few human labels."""
     truths = [(task.title, *_codes(task)) for task in (titles(), babe())]
     rows = []
@@ -178,7 +194,7 @@ def rules() -> str:
                     squares = ((guess - truth) ** 2).sum(axis=1)
                     off.setdefault(rule, []).append(float(np.sqrt((squares * share).sum())))
             rows.append([title, size, *(f"{np.mean(values):.3f}" for values in off.values())])
-    return table(["task", "human rows", *off], rows)
+    return Table(["task", "human rows", *off], rows)
 
 
 def _guesses(counts: Any) -> dict[str, Any]:
@@ -214,36 +230,61 @@ def _codes(task: Task) -> tuple[Any, Any, int]:
 
 
 def write(folder: Path) -> None:
-    """Put what the folder holds into the document."""
+    """Put what the folder holds into the tables and the page."""
+    reports: dict[str, StrategyReport] = {}
     for name in TASKS:
         file = folder / f"{name}.json"
         if not file.is_file():
             continue
-        report = StrategyReport.from_json(file.read_text(encoding="utf-8"))
-        facts = report.facts
-        put_block(
-            PAGE,
-            name,
-            f"{facts['llm_rows']} training rows with LLM labels, {facts['human_rows']} of them with human ones, "
-            f"{facts['test_rows']} test rows, {len(facts['seeds'])} seeds, {facts['steps']['llm_only']} steps of "
-            f"{facts['student']['per_device_train_batch_size']} rows, one thread.\n\n{report.to_markdown()}\n\n"
-            f"Accuracy:\n\n{report.to_markdown('accuracy')}",
-        )
+        reports[name] = report = StrategyReport.from_json(file.read_text(encoding="utf-8"))
+        tables = {f"{name}_{metric}": strategy_table(report, metric) for metric in METRICS}
         noise = json.loads((folder / f"{name}_noise.json").read_text(encoding="utf-8"))
         cells = [
             [
                 row["method"],
                 row["k"],
                 f"{row['wrong']['estimate']:.2f} [{row['wrong']['low']:.2f}, {row['wrong']['high']:.2f}]",
-                f"{row['found']['estimate']:.2f} of {row['found']['n']}",
+                f"{row['found']['estimate']:.2f}",
+                row["found"]["n"],
                 f"{row['by_chance'] / row['k']:.2f}",
             ]
             for row in noise
         ]
-        heads = ["quality by", "first k", "wrong among them", "share of all errors", "wrong by chance"]
-        put_block(PAGE, f"{name}_noise", table(heads, cells))
-    put_block(PAGE, "rules", rules())
-    put_block(PAGE, "machine", machine(("torch", "transformers", "cleanlab")))
+        heads = ["quality by", "first k", "wrong among them", "share of all errors", "errors", "wrong by chance"]
+        write_tables(PAGE, {**tables, f"{name}_noise": Table(heads, cells)})
+    put_block(PAGE, "summary", summary({name: strategy_table(report, "macro_f1") for name, report in reports.items()}))
+    write_tables(PAGE, {"rules": rules()})
+    text = machine(("torch", "transformers", "cleanlab"))
+    (PAGE.with_suffix("") / "machine.txt").write_text(f"{text}\n", encoding="utf-8")
+
+
+def strategy_table(report: StrategyReport, metric: ConditionMetric) -> Table:
+    """The score of each strategy, its difference to each baseline, and the lowest and highest seed."""
+    rows: list[Sequence[object]] = []
+    for arm in report.arms:
+        above = ["–" if arm.name == name else arm.above[name][metric] for name in report.baselines]
+        seeds = arm.by_seed[metric]
+        spread = (f"{min(seeds):.3f}", f"{max(seeds):.3f}")
+        rows.append([f"{arm.name}: {arm.description}", arm.scores[metric], *above, *spread])
+    rows.append(["the LLM itself", report.annotator[metric], *[""] * (len(report.baselines) + 2)])
+    heads = (f"minus {name}" for name in report.baselines)
+    return Table(("strategy", metric.replace("_", " "), *heads, "lowest seed", "highest seed"), rows)
+
+
+def summary(tables: Mapping[str, Table]) -> str:
+    """Macro F1 of the strategies of `SHOWN`, minus that of the LLM labels alone, by task."""
+    titles = {"conference_titles": "conference titles", "media_bias_babe": "BABE"}
+    by_task = {name: {str(row[0]).split(":")[0]: row for row in each.rows} for name, each in tables.items()}
+    places = {name: list(each.head).index("minus llm_only") for name, each in tables.items()}
+    lines = []
+    for strategy, title in SHOWN.items():
+        cells: list[object] = []
+        for name, rows in by_task.items():
+            row = rows.get(strategy)
+            cells += ["–", "–"] if row is None else [str(row[1]).split()[0], row[places[name]] or "–"]
+        lines.append((title, *cells))
+    heads = [part for name in tables for part in (titles[name], "minus LLM labels alone")]
+    return str(Table(("trained on", *heads), lines))
 
 
 def _lines(file: str) -> list[dict[str, Any]]:
@@ -265,7 +306,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where trained students are kept")
     parser.add_argument("--task", choices=list(TASKS), action="append", help="only this one; may be given twice")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="the first so many seeds")
-    parser.add_argument("--write", action="store_true", help="put what the folder holds into the document")
+    parser.add_argument("--write", action="store_true", help="put what the folder holds into the tables and the page")
     arguments = parser.parse_args()
     if arguments.write:
         write(arguments.folder)

@@ -5,8 +5,9 @@
     python -m benchmarks.papers runs            # to the screen
     python -m benchmarks.papers runs --write    # into docs/results/
 
+Each study has a folder next to its page: the exhibits of its report as CSV, and `summary.txt` with the recommendation,
+the answers and how the runs were made. The page shows some lines of one exhibit; its text is written by hand.
 With HF_SYNTHLABELS_DATA the annotator's recorded SQuAD answers are read as well, at every threshold of BLEU.
-A document's text stands around the blocks that are written; what the numbers mean is for people to say.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.documents import put_block, table
+from benchmarks.documents import Table, put_block, write_csv, write_tables
 from hf_synthlabels.judging import bleu_accuracy
-from hf_synthlabels.publishing.report import Page, render_markdown
+from hf_synthlabels.publishing.report.export_files import csv_text
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
 from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.statistics.comparison.conditions import ConditionMetric, compare_conditions
 from hf_synthlabels.statistics.exhibits import Section
+from hf_synthlabels.statistics.exhibits import Table as ExhibitTable
 from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.studies import StudyRuns, read_runs, recommend, sections_of
 from hf_synthlabels.studies.analysis.base import analysed
 from hf_synthlabels.training.search import GridReport
 
-__all__ = ["BLOCKS", "Block", "block_text", "main"]
+__all__ = ["BLOCKS", "Block", "Excerpt", "excerpt_text", "main", "summary_text", "write_study"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 MEASURED: tuple[ConditionMetric, ...] = ("accuracy", "weighted_f1")
@@ -43,14 +45,25 @@ SWEPT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
+class Excerpt:
+    """Some columns and rows of an exhibit, for a page."""
+
+    exhibit: str
+    columns: Sequence[str]
+    row: str = ""
+    """The first cell of the rows that are shown; empty for all rows."""
+
+
+@dataclass(frozen=True)
 class Block:
-    """A part of a document: a study's recommendation and some of its exhibits."""
+    """A study: its recommendation, some of its exhibits, and what its page shows of them."""
 
     document: str
     study: str
     """The folder with its runs, and the name of the block."""
     exhibits: Mapping[str, Sequence[str]]
-    """By section the exhibits that are shown; with none, its answer alone."""
+    """By section the exhibits that are written; with none, its answer alone."""
+    excerpt: Excerpt | None = None
 
 
 BLOCKS = (
@@ -83,6 +96,16 @@ BLOCKS = (
             "forgetting": ("forgetting",),
             "human_or_llm": ("human_llm_table", "exact_tests"),
         },
+        Excerpt(
+            "form_table",
+            (
+                "rows",
+                "proportion of valid answers",
+                "score of valid answers",
+                "score of valid answers, minus permuted labels",
+            ),
+            "sst2, smollm2, human",
+        ),
     ),
     Block(
         "paper_2.md",
@@ -103,19 +126,53 @@ BLOCKS = (
             "human_or_llm": (),
             "consistency": ("filter_1", "agreement_1", "pooled_filters"),
         },
+        Excerpt(
+            "pooled_table",
+            (
+                "student, labels",
+                "tasks",
+                "mean difference, random tasks",
+                "median difference, random tasks",
+                "verdict",
+            ),
+        ),
     ),
 )
 
 
-def block_text(runs: StudyRuns, exhibits: Mapping[str, Sequence[str]], figures: str | None = None) -> str:
-    """The recommendation, the chosen sections, and how the runs were made; `figures` is the folder of the drawings."""
-    analysis = analysed(runs)
-    found = {section.name: section for section in sections_of(analysis)}
-    sections = [_part(found[name], names) for name, names in exhibits.items() if name in found]
-    text = render_markdown(
-        Page("", tuple(sections), (f"Recommendation: {recommend(analysis).text}",)), level=3, figures=figures
-    )
-    return f"{text}\n{_made(runs)}"
+def write_study(runs: StudyRuns, block: Block, folder: Path) -> None:
+    """Write the exhibits of a block as CSV, and the words about them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sections = _sections(runs, block)
+    for exhibit in (each for section in sections for each in section.exhibits):
+        (folder / f"{exhibit.name}.csv").write_text(csv_text(exhibit), encoding="utf-8")
+    (folder / "summary.txt").write_text(summary_text(runs, sections), encoding="utf-8")
+
+
+def summary_text(runs: StudyRuns, sections: Sequence[Section]) -> str:
+    """The recommendation, the answer and the notes of each section, and how the runs were made."""
+    parts = [f"Recommendation: {recommend(runs).text}"]
+    for section in sections:
+        parts += [section.title, section.answer]
+        parts += [f"{each.title}: {each.note}" for each in section.exhibits if each.note]
+        parts += [f"- {note}" for note in section.notes]
+    return "\n\n".join([*parts, _made(runs)]) + "\n"
+
+
+def excerpt_text(runs: StudyRuns, block: Block) -> str:
+    """The lines of an exhibit that the page of a block shows."""
+    assert block.excerpt is not None
+    exhibits = {each.name: each for section in _sections(runs, block) for each in section.exhibits}
+    exhibit = exhibits[block.excerpt.exhibit]
+    assert isinstance(exhibit, ExhibitTable)
+    rows = [row for row in exhibit.rows if block.excerpt.row in ("", row[0])]
+    shown = Table(exhibit.columns, rows).columns(*block.excerpt.columns)
+    return str(Table(shown.head, [["–" if cell is None else cell for cell in row] for row in shown.rows]))
+
+
+def _sections(runs: StudyRuns, block: Block) -> list[Section]:
+    found = {section.name: section for section in sections_of(analysed(runs))}
+    return [_part(found[name], names) for name, names in block.exhibits.items() if name in found]
 
 
 def copy_figures(report: Path, images: Path, block: Block) -> None:
@@ -144,13 +201,13 @@ def _made(runs: StudyRuns) -> str:
     }
     trained = sum(train + predict for *_, train, predict in times) / 60
     return (
-        f"*Made {str(facts.get('finished_at', ''))[:10]} on {facts.get('processors', '?')} shared processors "
+        f"Made {str(facts.get('finished_at', ''))[:10]} on {facts.get('processors', '?')} shared processors "
         f"({facts.get('machine', '?')}), Python {facts.get('python', '?')}, {versions}: {trained:,.0f} minutes of "
-        f"training and answering, {facts.get('cells', 0):,} cells, of which {len(failed):,} could not be trained.*"
+        f"training and answering, {facts.get('cells', 0):,} cells, of which {len(failed):,} could not be trained."
     )
 
 
-def methods_text(runs: StudyRuns) -> str:
+def methods_table(runs: StudyRuns) -> Table:
     """Accuracy and weighted F1 of three methods: the LLM itself, and students of human labels and of its labels."""
     (task,) = runs.tasks
     truth = np.array([task.names.index(name) if isinstance(name, str) else name for name in task.truth])
@@ -175,16 +232,15 @@ def methods_text(runs: StudyRuns) -> str:
         )
         lines.append((name, 1 if annotator else len(answers), *(own[metric].a for metric in MEASURED), ratio))
     head = ("method", "seeds", "accuracy", "weighted F1", "weighted F1, share of human-trained")
-    return f"{table(head, lines)}\n\n{len(truth):,} test rows. Intervals at 95% over test rows and paired seeds."
+    return Table(head, lines)
 
 
 def _percent(interval: Interval) -> str:
     return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def grid_text(folder: Path) -> str:
-    """What grids chose, one for each folder, and what reading epochs off one run spares."""
-    found = {file.parent.name: GridReport.from_json(file.read_text()) for file in sorted(folder.glob("*/grid.json"))}
+def grid_table(folder: Path) -> Table:
+    """What grids chose, one for each folder."""
     head = (
         "task, labels, rows",
         "rate",
@@ -193,7 +249,7 @@ def grid_text(folder: Path) -> str:
         "unbiased",
         "test rows",
         "linear decay",
-        "against human",
+        "minus human-trained",
     )
     lines = [
         (
@@ -206,21 +262,35 @@ def grid_text(folder: Path) -> str:
             cell.refit or "",
             cell.against_first_source or "",
         )
-        for task, report in found.items()
+        for task, report in grids(folder).items()
         for cell in report.cells
     ]
-    spared = [
-        f"- {task.replace('_', ' ')}: {cost.runs} runs cover {cost.cells} combinations and seeds, "
-        f"{cost.steps:,} optimiser steps instead of {cost.steps_separately:,}; {cost.cpu_s / 60:,.0f} minutes of "
-        f"processor time; {report.n_validation} validation rows, {report.n_test:,} test rows, "
-        f"{len(report.seeds)} seeds"
-        for task, report in found.items()
+    return Table(head, lines)
+
+
+def grid_costs(folder: Path) -> Table:
+    """What reading several numbers of epochs off one run saves."""
+    head = (
+        *("task", "runs", "combinations and seeds", "steps", "steps without sharing", "CPU minutes"),
+        *("validation rows", "test rows", "seeds"),
+    )
+    lines = [
+        (
+            *(task.replace("_", " "), cost.runs, cost.cells, cost.steps, cost.steps_separately),
+            *(f"{cost.cpu_s / 60:.0f}", report.n_validation, report.n_test, len(report.seeds)),
+        )
+        for task, report in grids(folder).items()
         for cost in [report.cost]
     ]
-    return "\n".join([table(head, lines), "", *spared])
+    return Table(head, lines)
 
 
-def bleu_text(folder: Path) -> str:
+def grids(folder: Path) -> dict[str, GridReport]:
+    """The reports of grids, one for each folder."""
+    return {file.parent.name: GridReport.from_json(file.read_text()) for file in sorted(folder.glob("*/grid.json"))}
+
+
+def bleu_table(folder: Path) -> Table:
     """The recorded SQuAD answers by exact match, token F1 and BLEU at every threshold."""
     rows = {split: _lines(folder / f"{split}.jsonl") for split in ("train", "validation")}
     said = {split: [row["llm:gpt-3.5-turbo"] for row in each] for split, each in rows.items()}
@@ -235,7 +305,7 @@ def bleu_text(folder: Path) -> str:
             for at, threshold in enumerate(SWEPT)
         ),
     ]
-    return table(("gpt-3.5-turbo's answers", "training rows", "validation rows"), lines)
+    return Table(("gpt-3.5-turbo's answers", "training rows", "validation rows"), lines)
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
@@ -262,25 +332,36 @@ def main() -> None:
         if not file.exists():
             print(f"left out: {file} is not there")
             continue
-        text = block_text(read_runs(file), block.exhibits, f"../images/{block.study}")
+        runs = read_runs(file)
+        print(summary_text(runs, _sections(runs, block)))
         if options.write:
+            folder = (RESULTS / block.document).with_suffix("")
+            write_study(runs, block, folder / block.study)
             copy_figures(file.parent / "report", RESULTS.parent / "images" / block.study, block)
-            put_block(RESULTS / block.document, block.study, text)
+            if block.excerpt is not None:
+                put_block(RESULTS / block.document, block.study, excerpt_text(runs, block))
             print(f"written: docs/results/{block.document}, {block.study}")
-        else:
-            print(text)
+    if options.write:
+        _write_tables(options.runs)
+
+
+def _write_tables(folder: Path) -> None:
+    """The tables that no study's report has."""
+    titles = RESULTS / "paper_1_titles"
     for study in ("paper_1_titles_split", "paper_1_titles"):
-        if options.write and (file := options.runs / study / "runs.json").exists():
-            put_block(RESULTS / "paper_1_titles.md", f"{study}_methods", methods_text(read_runs(file)))
-    if options.write and (options.runs / "paper_3_grid").exists():
-        put_block(RESULTS / "paper_3.md", "paper_3_grid", grid_text(options.runs / "paper_3_grid"))
+        if (file := folder / study / "runs.json").exists():
+            methods = methods_table(read_runs(file))
+            write_csv(titles / study / "methods.csv", methods.head, methods.rows)
+            if study == "paper_1_titles_split":
+                put_block(titles.with_suffix(".md"), f"{study}_methods", str(methods))
+    if (folder / "paper_3_grid").exists():
+        runs = folder / "paper_3_grid"
+        write_tables(RESULTS / "paper_3.md", {"grid": grid_table(runs), "grid_costs": grid_costs(runs)})
     data = Path(os.environ.get("HF_SYNTHLABELS_DATA", "")) / "squad_gpt35"
     if not data.exists():
         print("left out: HF_SYNTHLABELS_DATA names no folder with squad_gpt35")
-    elif options.write:
-        put_block(RESULTS / "paper_1_titles.md", "squad_bleu", bleu_text(data))
-    else:
-        print(bleu_text(data))
+        return
+    write_tables(RESULTS / "squad_students.md", {"bleu": bleu_table(data)})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Which scorers mind the format of an answer: gold answers of three tasks, right and wrong, said in six formats.
 
     HF_SYNTHLABELS_DATA=... python -m benchmarks.perturbed_formats           # ten minutes, no network
-    HF_SYNTHLABELS_DATA=... python -m benchmarks.perturbed_formats --write   # into docs/results/perturbed_formats.md
+    HF_SYNTHLABELS_DATA=... python -m benchmarks.perturbed_formats --write   # into docs/results/perturbed_formats/
 
 The data are the folders `wnut17`, `rte` and `sst2`, each with `dev.jsonl`. It needs the extras `scores`, `embedded`,
 `train` and, with --write, `report`.
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.documents import machine, put_block, table
+from benchmarks.documents import Table, machine, write_tables
 from benchmarks.perturbations import FORMATS, REFERENCE_FORMAT, Kind, PerturbedRow, Source, perturbed_rows
 from hf_synthlabels.clients.local.model_files import PACKAGED_ENCODER
 from hf_synthlabels.judging import Scorer, bleu_accuracy
@@ -38,6 +38,7 @@ __all__ = ["main"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "results" / "perturbed_formats.md"
+FOLDER = DOCUMENT.with_suffix("")
 FIGURE = ROOT / "docs" / "images" / "perturbed-formats.svg"
 
 DRAWING = BootstrapConfig(level=0.95, resamples=2000, seed=0)
@@ -117,18 +118,18 @@ def main() -> None:
             scores = scorer.score([row.prediction for row in task.rows], [[row.reference] for row in task.rows])
             found[task.name][scorer.name] = measured(task, scores)
             print(f"{task.name}: {scorer.name} done", flush=True)
-    blocks = {
+    tables = {
         "rows": _rows_table(tasks),
         "statistics": _statistics_table(found),
-        "formats": _formats_tables(found),
+        "formats": _formats_table(found),
         "thresholds": _thresholds_table(tasks),
-        "machine": machine(("nltk", "rouge-score", "sentence-transformers", "torch")),
     }
-    for name, text in blocks.items():
-        print(f"\n## {name}\n\n{text}")
-        if told.write:
-            put_block(DOCUMENT, name, text)
+    for name, each in tables.items():
+        print(f"\n## {name}\n\n{each}")
     if told.write:
+        write_tables(DOCUMENT, tables)
+        text = machine(("nltk", "rouge-score", "sentence-transformers", "torch"))
+        (FOLDER / "machine.txt").write_text(f"{text}\n", encoding="utf-8")
         lines = (line.rstrip() for line in _figure(found).splitlines())
         FIGURE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -238,14 +239,14 @@ def _lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def _rows_table(tasks: Sequence[Task]) -> str:
+def _rows_table(tasks: Sequence[Task]) -> Table:
     lines = []
     for task in tasks:
         texts = {(row.prediction, row.reference) for row in task.rows}
         questions = len({row.item for row in task.rows})
         none = sum(row.reference == "none" for row in task.rows if row.right and row.form == REFERENCE_FORMAT)
         lines.append((task.name, f"{questions:,}", f"{none:,}", f"{len(task.rows):,}", f"{len(texts):,}"))
-    return table(("dev split of", "questions", "of these none to name", "rows to score", "different pairs"), lines)
+    return Table(("dev split of", "questions", "of these none to name", "rows to score", "different pairs"), lines)
 
 
 COLUMNS = {
@@ -254,34 +255,31 @@ COLUMNS = {
     "right any, wrong any": "right in any > wrong in any",
     "icc": "ICC(A,1)",
     "format": "variance by format",
-    "flip": "flips at .5",
+    "flip": "flips at 0.5",
     "own flip": "flips at own threshold",
 }
 
 
-def _statistics_table(found: Mapping[str, Mapping[str, Found]]) -> str:
-    parts = []
-    for task, scorers_found in found.items():
-        lines = [
-            (name, *(_shown(one.scores[key]) for key in COLUMNS), f"{one.threshold:.2f}")
-            for name, one in scorers_found.items()
-        ]
-        parts.append(f"**{task}**\n\n{table(('', *COLUMNS.values(), 'own threshold'), lines)}")
-    return "\n\n".join(parts)
+def _statistics_table(found: Mapping[str, Mapping[str, Found]]) -> Table:
+    rows = [
+        (task, name, *(_shown(one.scores[key]) for key in COLUMNS), f"{one.threshold:.2f}")
+        for task, by_scorer in found.items()
+        for name, one in by_scorer.items()
+    ]
+    return Table(("task", "scorer", *COLUMNS.values(), "own threshold"), rows)
 
 
-def _formats_tables(found: Mapping[str, Mapping[str, Found]]) -> str:
-    parts = []
-    for task, scorers_found in found.items():
-        lines = [
-            (name, *(f"{right:.2f} / {wrong:.2f}" for right, wrong in one.means.values()))
-            for name, one in scorers_found.items()
-        ]
-        parts.append(f"**{task}**\n\n{table(('mean of right / wrong', *FORMATS), lines)}")
-    return "\n\n".join(parts)
+def _formats_table(found: Mapping[str, Mapping[str, Found]]) -> Table:
+    rows = [
+        (task, name, form, f"{right:.2f}", f"{wrong:.2f}")
+        for task, by_scorer in found.items()
+        for name, one in by_scorer.items()
+        for form, (right, wrong) in one.means.items()
+    ]
+    return Table(("task", "scorer", "format", "mean of right", "mean of wrong"), rows)
 
 
-def _thresholds_table(tasks: Sequence[Task]) -> str:
+def _thresholds_table(tasks: Sequence[Task]) -> Table:
     lines: list[tuple[str, ...]] = []
     for task in tasks:
         for name, chosen in (
@@ -294,9 +292,15 @@ def _thresholds_table(tasks: Sequence[Task]) -> str:
                 verdicts=[row.right for row in chosen],
                 thresholds=THRESHOLDS,
             ).sweep
-            cells = [f"{point.agreement.estimate:.3f} ({point.kappa:.2f})" for point in sweep if point.agreement]
-            lines.append((f"{task.name}, {name}", f"{len(chosen):,}", *cells))
-    return table(("agreement with the truth (kappa)", "rows", *(f"BLEU ≥ {each:g}" for each in THRESHOLDS)), lines)
+            lines += [
+                (
+                    *(f"{task.name}, {name}", f"{len(chosen):,}", f"{threshold:g}"),
+                    *(f"{point.agreement.estimate:.3f}", f"{point.kappa:.2f}"),
+                )
+                for threshold, point in zip(THRESHOLDS, sweep, strict=True)
+                if point.agreement
+            ]
+    return Table(("task, formats", "rows", "threshold", "agreement", "kappa"), lines)
 
 
 def _figure(found: Mapping[str, Mapping[str, Found]]) -> str:
@@ -324,7 +328,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Which scorers mind the format of an answer.")
     default = os.environ.get("HF_SYNTHLABELS_DATA")
     parser.add_argument("--data", type=Path, default=default, help="the folder with wnut17, rte and sst2")
-    parser.add_argument("--write", action="store_true", help="put the tables into the document")
+    parser.add_argument("--write", action="store_true", help="into docs/results/perturbed_formats and its figure")
     told = parser.parse_args()
     if told.data is None:
         parser.error("where the data are is not told: set HF_SYNTHLABELS_DATA, or give --data")

@@ -2,7 +2,7 @@
 
 Three public collections keep what models really answered: SQuAD questions put to gpt-3.5-turbo several at a time, 16
 tasks of computational social science put to ChatGPT, and sentences judged for media bias. Here each answer goes through
-the parser that live answers go through. The output is in docs/results/recorded_answers.md.
+the parser that live answers go through. The output is in docs/results/recorded_answers/.
 
     python examples/recorded_answers.py $HF_SYNTHLABELS_DATA
     python examples/recorded_answers.py $HF_SYNTHLABELS_DATA --draw 100     # projected answers, to be judged by reading

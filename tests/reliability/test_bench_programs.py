@@ -6,25 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.documents import put_block, table
 from benchmarks.programs import BARE_LOOP, THIS_PACKAGE, Program, ProgramError, measure
 from benchmarks.service import Options
 from benchmarks.serving import serving
-
-
-def test_a_block_of_a_document_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
-    document = tmp_path / "page.md"
-    document.write_text("before\n\n<!-- begin: one -->\nold\n<!-- end: one -->\n\nafter\n", encoding="utf-8")
-    put_block(document, "one", r"new \1 text")
-    put_block(document, "one", r"new \1 text")
-    expected = "before\n\n<!-- begin: one -->\n\nnew \\1 text\n\n<!-- end: one -->\n\nafter\n"
-    assert document.read_text(encoding="utf-8") == expected
-    with pytest.raises(ValueError, match="'two'"):
-        put_block(document, "two", "text")
-
-
-def test_a_table_has_a_text_column_and_number_columns() -> None:
-    assert table(("a", "b"), [("x|y", 1)]) == "| a | b |\n|---|---:|\n| x/y | 1 |"
 
 
 def test_a_program_that_fails_is_told_with_its_words(tmp_path: Path) -> None:
