@@ -121,7 +121,6 @@ class Scatter:
 
 Figure = Intervals | Curves | Counts | Calibration | Bars | Scatter
 
-
 Exhibit = Table | Figure
 
 

@@ -24,9 +24,7 @@ def shorten(text: str, width: int) -> str:
 LINE_WIDTH = 100
 """Characters beyond which sentences are hard to read, however wide a terminal is."""
 
-
 GAP = 2
-
 
 NO_BREAK = "\u00a0"
 

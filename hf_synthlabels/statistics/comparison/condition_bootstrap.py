@@ -16,10 +16,8 @@ from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 
 METHOD = "bootstrap: rows and paired seeds, smoothed"
 
-
 CHUNK = 4_000_000
 """Numbers that are drawn at once."""
-
 
 ConditionScore = Callable[[Floats, Floats], Floats]
 """Scores (..., seeds) from sums of features (..., seeds, d); the second are the sums of all rows once, (seeds, d)."""

@@ -1,13 +1,12 @@
-"""Human-labeled rows: which ones are scored, and how they were sampled."""
+"""Human-labeled rows of a table: which ones are scored, and how they were sampled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.arrays import Floats, Ints, Mask, number_column
@@ -15,91 +14,87 @@ from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.validation.dataset_columns import Table, column_values
 
 PROBABILITY = "inclusion_probability"
-"""The column that a sample writes: the chance with which a row was chosen, None where it was not."""
-
+"""The column of inclusion probabilities, None for rows that were not sampled."""
 
 MAX_STRATA = 50
 """Different probabilities beyond which they are not taken for those of strata."""
+
+WEIGHTED = (
+    f"Rows were sampled with unequal inclusion probabilities: scores weight each row by 1 / `{PROBABILITY}`; counts of "
+    "rows and mistakes are unweighted."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SampledRows:
     """Human labels that count, and their inclusion probabilities."""
 
-    counted: NDArray[np.bool_]
+    counted: Mask
     """Sampled rows with a human label, shape (N,)."""
     probabilities: Floats
-    """Of counted rows the chance of a human label; nan elsewhere."""
+    """Of counted rows the probability of a human label; nan elsewhere."""
     notes: tuple[str, ...]
 
     @property
     def equal(self) -> bool:
-        """Whether all counted rows had the same chance."""
-        mine = self.probabilities[self.counted]
-        return not len(mine) or bool(np.ptp(mine) <= 1e-9 * mine.max())
+        """Whether all counted rows have the same probability."""
+        counted = self.probabilities[self.counted]
+        return not len(counted) or bool(np.ptp(counted) <= 1e-9 * counted.max())
 
 
-def sampled_rows(dataset: Table, labelled: NDArray[np.bool_], column: str | None = None) -> SampledRows | None:
-    """What a stored sample says of the human labels; None where there is no such column.
+def sampled_rows(dataset: Table, labeled: Mask) -> SampledRows | None:
+    """The sampled rows according to the column `inclusion_probability`; None without it.
 
-    Where some drawn rows have no human label yet, inclusion probabilities are multiplied by the response rate: that of
-    the rows with the same probability, which are a stratum, or of all where probabilities are many. So labels are taken
+    If some sampled rows have no human label yet, inclusion probabilities are multiplied by the response rate: that of
+    the rows with the same probability, which are a stratum, or of all if probabilities are many. So labels are assumed
     to be missing at random within strata.
 
     Args:
         dataset: the rows.
-        labelled: which have a human label, shape (N,).
-        column: of the probabilities; by default `inclusion_probability` if there is one.
+        labeled: rows with a human label, shape (N,).
 
     Raises:
-        DataError: the column that was named is not there, holds no probabilities, or no row that was drawn has a label.
+        DataError: the column holds no probabilities, or no sampled row has a label.
     """
-    if column is None and PROBABILITY not in (dataset.column_names or ()):
+    if PROBABILITY not in (dataset.column_names or ()):
         return None
-    name = column or PROBABILITY
-    probabilities = number_column(column_values(dataset, name), name)
+    probabilities = number_column(column_values(dataset, PROBABILITY), PROBABILITY)
     drawn = ~np.isnan(probabilities)
     if wrong := int((~((probabilities[drawn] > 0) & (probabilities[drawn] <= 1))).sum()):
         raise DataError(
-            f"`{name}` is not above 0 and at most 1 in {wrong:,} rows: give probabilities, None for rows not drawn."
+            f"`{PROBABILITY}` is not above 0 and at most 1 in {wrong:,} rows: give probabilities, None for rows not "
+            "drawn."
         )
-    counted = drawn & labelled
-    if not counted.any():
+    counted = drawn & labeled
+    n_drawn, n_counted = int(drawn.sum()), int(counted.sum())
+    if not n_counted:
         raise DataError(
-            f"`{name}` says that {int(drawn.sum()):,} rows were drawn, and none of them has a human label: label them."
+            f"`{PROBABILITY}` says that {n_drawn:,} rows were drawn, and none of them has a human label: label them."
         )
     notes = []
-    if outside := int((labelled & ~drawn).sum()):
+    if outside := int((labeled & ~drawn).sum()):
         notes.append(
-            f"{outside:,} rows have a human label and were not drawn for it (no `{name}`): they are not counted."
+            f"{outside:,} rows have a human label and were not drawn for it (no `{PROBABILITY}`): they are not counted."
         )
-    if missing := int(drawn.sum() - counted.sum()):
+    if missing := n_drawn - n_counted:
         notes.append(
-            f"{missing:,} of {int(drawn.sum()):,} sampled rows have no human label. They are assumed "
+            f"{missing:,} of {n_drawn:,} sampled rows have no human label. They are assumed "
             "missing at random (within strata, if the sample is stratified)."
         )
-    return SampledRows(
-        counted, np.where(counted, probabilities * _response(probabilities, drawn, counted), np.nan), tuple(notes)
-    )
+    rates = _response_rates(probabilities, drawn, counted)
+    return SampledRows(counted, np.where(counted, probabilities * rates, np.nan), tuple(notes))
 
 
-def _response(probabilities: Floats, drawn: NDArray[np.bool_], counted: NDArray[np.bool_]) -> Floats:
-    """The share of drawn rows with a label among those with the same probability, shape (N,)."""
+def _response_rates(probabilities: Floats, drawn: Mask, counted: Mask) -> Floats:
+    """The share of sampled rows with a label among those with the same probability, shape (N,)."""
     overall = counted.sum() / drawn.sum()
-    cells, place = np.unique(np.round(probabilities[drawn], 9), return_inverse=True)
     rates = np.full(len(probabilities), overall)
-    if len(cells) > MAX_STRATA:
-        return rates
-    answered = np.bincount(place, weights=counted[drawn]) / np.bincount(place)
-    # A stratum without an answer has no row to weight.
-    rates[drawn] = np.where(answered > 0, answered, overall)[place]
+    cells, place = np.unique(np.round(probabilities[drawn], 9), return_inverse=True)
+    if len(cells) <= MAX_STRATA:
+        answered = np.bincount(place, weights=counted[drawn]) / np.bincount(place)
+        # A stratum without an answer has no row to weight.
+        rates[drawn] = np.where(answered > 0, answered, overall)[place]
     return rates
-
-
-WEIGHTED = (
-    f"Rows were sampled with unequal inclusion probabilities: scores weight each row by 1 / `{PROBABILITY}`; counts of "
-    "rows and mistakes are unweighted."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,67 +108,46 @@ class ScoredRows:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SampleColumns:
-    """What a table says of the sampling of its human-labeled rows."""
+def scored_rows(
+    table: Table, labeled: Mask, *, clusters: str | None, strata: str | None, skipped: Mask | None
+) -> ScoredRows:
+    """The rows that are scored, and their sampling design.
 
-    table: Table
-    clusters: tuple[str, Sequence[Any]] | None
-    """Name and values of the column of cluster ids."""
-    strata: tuple[str, Sequence[Any]] | None
-    skipped: Mask | None
-    """Rows that were never sent to the annotator: they say nothing about it. None where no status says so."""
+    Args:
+        table: with the columns of inclusion probabilities, cluster ids and stratum ids.
+        labeled: rows with a human label, shape (rows,).
+        clusters: name of the column of cluster ids.
+        strata: name of the column of stratum ids.
+        skipped: rows that were never sent to the annotator, which say nothing about it; None if unknown.
 
-    @classmethod
-    def read(cls, table: Table, clusters: str | None, strata: str | None, skipped: Mask | None) -> Self:
-        """Read the columns of cluster and stratum ids.
-
-        Raises:
-            DataError: a column is not there.
-        """
-        return cls(table, _ids(table, clusters), _ids(table, strata), skipped)
-
-    def scored(self, labelled: Mask) -> ScoredRows:
-        """The rows that are scored, and their design.
-
-        Args:
-            labelled: the rows with a human label, shape (rows,).
-
-        Raises:
-            DataError: no human-labeled row was sent to the annotator, or a scored row has no cluster or stratum.
-        """
-        drawn = sampled_rows(self.table, labelled)
-        counted = labelled if drawn is None else drawn.counted
-        notes = () if drawn is None else drawn.notes
-        if self.skipped is not None and self.skipped.any():
-            lost = int((counted & self.skipped).sum())
-            counted = counted & ~self.skipped
-            if lost and not counted.any():
-                raise DataError(f"`status` is 'skipped' in all {lost:,} human-labeled rows: annotate these rows first.")
-            notes += (
-                f"{int(self.skipped.sum()):,} rows were never sent to the annotator (status `skipped`), "
-                f"{lost:,} of them with a human label. They are left out of every score.",
-            )
-        design = self._design(counted, drawn)
-        weighted = design is not None and design.weights is not None
-        return ScoredRows(counted, design, (*notes, WEIGHTED) if weighted else notes)
-
-    def _design(self, counted: Mask, drawn: SampledRows | None) -> SamplingDesign | None:
-        weights = None
-        if drawn is not None and not drawn.equal:
-            weights = np.where(counted, 1 / drawn.probabilities, 0.0)
-        design = SamplingDesign(weights, _codes(self.clusters, counted), _codes(self.strata, counted))
-        return None if design.is_random else design
+    Raises:
+        DataError: a column is missing, no human-labeled row was sent to the annotator, or a scored row has no cluster
+            or stratum.
+    """
+    ids = [None if name is None else column_values(table, name) for name in (clusters, strata)]
+    drawn = sampled_rows(table, labeled)
+    counted, notes = (labeled, ()) if drawn is None else (drawn.counted, drawn.notes)
+    if skipped is not None and skipped.any():
+        lost = int((counted & skipped).sum())
+        counted = counted & ~skipped
+        if lost and not counted.any():
+            raise DataError(f"`status` is 'skipped' in all {lost:,} human-labeled rows: annotate these rows first.")
+        notes += (
+            f"{int(skipped.sum()):,} rows were never sent to the annotator (status `skipped`), "
+            f"{lost:,} of them with a human label. They are left out of every score.",
+        )
+    weights = None
+    if drawn is not None and not drawn.equal:
+        weights = np.where(counted, 1 / drawn.probabilities, 0.0)
+        notes += (WEIGHTED,)
+    codes = [_codes(name, values, counted) for name, values in zip((clusters, strata), ids, strict=True)]
+    design = SamplingDesign(weights, codes[0], codes[1])
+    return ScoredRows(counted, None if design.is_random else design, notes)
 
 
-def _ids(table: Table, name: str | None) -> tuple[str, Sequence[Any]] | None:
-    return None if name is None else (name, column_values(table, name))
-
-
-def _codes(column: tuple[str, Sequence[Any]] | None, counted: Mask) -> Ints | None:
-    if column is None:
+def _codes(name: str | None, values: Sequence[Any] | None, counted: Mask) -> Ints | None:
+    if values is None:
         return None
-    name, values = column
     missing = [row for row in np.flatnonzero(counted).tolist() if values[row] is None or values[row] != values[row]]
     if missing:
         raise DataError(

@@ -45,14 +45,14 @@ def estimate(
     family: Family | None = None,
     positive: str | None = None,
     prediction: str | None = None,
-    names: Sequence[str] | None = None,
-    probabilities: str | None = None,
-    confidence: str | None = None,
     clusters: str | None = None,
     inference: Inference | None = None,
     normalize_labels: bool = False,
 ) -> EstimateReport:
     """Estimate one quantity with the naive, the classical, the PPI++ and the DSL estimator.
+
+    The column `inclusion_probability` has the inclusion probabilities, null for rows that were not sampled. The column
+    `<llm>_confidence` helps DSL to predict human labels.
 
     Args:
         dataset: one split, for example a `datasets.Dataset`.
@@ -65,9 +65,6 @@ def estimate(
         family: "linear" or "logistic"; by default logistic where a `positive` class is the outcome.
         positive: class of groups and regressions; by default the second of two classes, sorted.
         prediction: column of the predictions that F1 scores; by default the LLM labels.
-        names: classes; by default those of the columns.
-        probabilities: column of inclusion probabilities, null for rows not sampled; default `inclusion_probability`.
-        confidence: column of numbers that helps DSL to predict human labels; default `<llm>_confidence`.
         clusters: column of cluster ids.
         inference: level, folds and seed; its probabilities, clusters and features are those of the columns.
         normalize_labels: whether names that differ only in case or white space are one class.
@@ -77,9 +74,9 @@ def estimate(
         ConfigError: the options contradict each other.
     """
     numeric = feature_kind(column_feature(dataset, llm)) == "text-scale" if estimand is None else estimand == "mean"
-    labels = _read_labels(dataset, (human, llm, prediction), names, numeric=numeric, normalize=normalize_labels)
-    sample = sampled_rows(dataset, labels.labeled(human), probabilities)
-    inference = _with_columns(inference or Inference(), dataset, llm, sample, confidence, clusters)
+    labels = _read_labels(dataset, (human, llm, prediction), numeric=numeric, normalize=normalize_labels)
+    sample = sampled_rows(dataset, labels.labeled(human))
+    inference = _with_columns(inference or Inference(), dataset, llm, sample, clusters)
     labels = labels.sampled(sample)
     report = _analyze(dataset, labels, inference, estimand, groups, regress, outcome, family, positive)
     return replace(report, notes=(*labels.notes, *(() if sample is None else sample.notes), *report.notes))
@@ -177,7 +174,6 @@ class _Labels:
 def _read_labels(
     dataset: Table,
     columns: tuple[str, str, str | None],
-    names: Sequence[str] | None,
     *,
     numeric: bool,
     normalize: bool,
@@ -188,7 +184,7 @@ def _read_labels(
         values: list[Any] = [column_values(dataset, column) for column in present]
     else:
         read = [read_names(dataset, column) for column in present]
-        known = names or next((each for _, each in read[:2] if each), None)
+        known = next((each for _, each in read[:2] if each), None)
         values, notes = one_spelling([each for each, _ in read], known or (), normalize=normalize)
     prediction = values[2] if columns[2] else None
     return _Labels(columns[1], values[0], values[1], prediction, known, numeric, normalize, notes)
@@ -199,13 +195,12 @@ def _with_columns(
     dataset: Table,
     llm: str,
     sample: SampledRows | None,
-    confidence: str | None,
     clusters: str | None,
 ) -> Inference:
     """The settings with the probabilities, clusters and features of the data set."""
-    column = confidence or f"{llm}_confidence"
+    column = f"{llm}_confidence"
     features: Floats | None = None
-    if confidence is not None or column in (dataset.column_names or ()):
+    if column in (dataset.column_names or ()):
         values = number_column(column_values(dataset, column), column)
         missing = np.isnan(values)
         if not missing.all():

@@ -21,7 +21,6 @@ from hf_synthlabels.statistics.validation.measures import ERRORS, check_measure,
 
 Verdict = Literal["pass", "fail", "too_few_human_labels"]
 
-
 FORM = re.compile(r"\s*(\w+)\s*(>=|<=)\s*(\S+)\s*")
 
 

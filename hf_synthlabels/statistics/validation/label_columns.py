@@ -19,7 +19,6 @@ from hf_synthlabels.statistics.validation.dataset_columns import Table, class_na
 
 SHOWN = 60
 
-
 OPENINGS = {"multi-label": "[", "token-classification": "[", "question-answering": "{"}
 """How a cell of JSON begins; texts that were written may be JSON themselves."""
 

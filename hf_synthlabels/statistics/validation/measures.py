@@ -17,6 +17,14 @@ CLASSIFICATION = {
     "kappa": "kappa",
 }
 
+TEXTS = {
+    "coverage": "coverage",
+    "identical": "identical",
+    "exact_match": "exact match",
+    "exact_match_answered": "EM, answered rows",
+    "token_f1": "token F1",
+    "token_f1_answered": "token F1, answered rows",
+}
 
 MEASURES: Mapping[str, Mapping[str, str]] = {
     "text-classification": CLASSIFICATION,
@@ -59,36 +67,17 @@ MEASURES: Mapping[str, Mapping[str, str]] = {
         "boundary_f1": "boundary F1",
         "token_accuracy": "token accuracy",
     },
-    "question-answering": {
-        "coverage": "coverage",
-        "identical": "identical",
-        "exact_match": "exact match",
-        "exact_match_answered": "EM, answered rows",
-        "token_f1": "token F1",
-        "token_f1_answered": "token F1, answered rows",
-        "span_overlap": "span overlap",
-    },
-    "text-generation": {
-        "coverage": "coverage",
-        "identical": "identical",
-        "exact_match": "exact match",
-        "exact_match_answered": "EM, answered rows",
-        "token_f1": "token F1",
-        "token_f1_answered": "token F1, answered rows",
-    },
+    "question-answering": {**TEXTS, "span_overlap": "span overlap"},
+    "text-generation": TEXTS,
 }
 """For each kind its scores and how a table calls them, in the order of the table."""
-
 
 ERRORS = frozenset({"hamming_loss", "mae", "mae_answered", "rmse", "rmse_answered"})
 """Scores of which less is better."""
 
-
 UNBOUNDED = frozenset({"mae", "mae_answered", "rmse", "rmse_answered"})
 
-
 SIGNED = frozenset({"kappa", "pearson", "spearman", "kendall", "weighted_kappa", "icc"})
-
 
 UNGATED = frozenset({"bias"})
 """No gate: neither more nor less is better."""

@@ -17,9 +17,7 @@ from hf_synthlabels.statistics.validation.measures import MEASURES
 
 NAME_WIDTH = 22
 
-
 MISTAKES = 5
-
 
 DEFAULT_KIND = "text-classification"
 

@@ -16,7 +16,7 @@ from hf_synthlabels.statistics.agreement.base import KindAgreement
 from hf_synthlabels.statistics.agreement.entities import entity_agreement
 from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.agreement.scale import scale_agreement
-from hf_synthlabels.statistics.arrays import MISSING, Floats, encode
+from hf_synthlabels.statistics.arrays import MISSING, Floats, check_lengths, encode
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.validation.dataset_columns import (
@@ -65,9 +65,7 @@ def label_columns(
     if tokens is not None and kind != "token-classification":
         raise ConfigError(f"`tokens` is {tokens!r}, and labels of kind {kind!r} have no tokens. Leave it out.")
     columns = [label_column(dataset, column, kind) for column in (human, llm)]
-    lengths = [len(column.values) for column in columns]
-    if lengths[0] != lengths[1]:
-        raise DataError(f"`{human}` has {lengths[0]:,} rows and `{llm}` {lengths[1]:,}: give one each per row.")
+    check_lengths(**{column.name: column.values for column in columns})
     token_lists = None if tokens is None else read_tokens(dataset, tokens)
     return LabelColumns(kind, columns[0], columns[1], token_lists, _unlabelled(dataset, status))
 

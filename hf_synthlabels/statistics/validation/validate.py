@@ -13,9 +13,9 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement.base import KindAgreement
 from hf_synthlabels.statistics.agreement.classification import classification_agreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, occurring
-from hf_synthlabels.statistics.arrays import MISSING, Mask, encode
+from hf_synthlabels.statistics.arrays import MISSING, Mask, check_lengths, encode
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
-from hf_synthlabels.statistics.design.human_rows import SampleColumns
+from hf_synthlabels.statistics.design.human_rows import ScoredRows, scored_rows
 from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.validation.dataset_columns import (
@@ -39,10 +39,8 @@ if TYPE_CHECKING:
 
 CHOICES = ("text-classification", "text-pair")
 
-
 MIN_CLASS_ROWS = 5
 """Human-labeled rows of a class below which no interval of a mean over classes keeps its coverage."""
-
 
 SHOWN_CLASSES = 5
 
@@ -53,7 +51,6 @@ def validate(
     human: str = "label",
     llm: str = "llm_label",
     names: Sequence[str] | None = None,
-    status: str | None = None,
     gate: Gate | str | None = None,
     level: float = 0.95,
     resamples: int = 2000,
@@ -73,9 +70,8 @@ def validate(
     Args:
         dataset: one split, for example a `datasets.Dataset`; docs/columns.md lists the forms of labels.
         human: column of human labels; None (or -1 in a ClassLabel) where missing.
-        llm: column of LLM labels.
+        llm: column of LLM labels; `<llm>_status`, if there is one, has their status.
         names: label names; by default those of the schema, of the columns, or all that occur, sorted.
-        status: column with the status of the LLM label; default `<llm>_status`.
         gate: a score and its threshold, such as "macro_f1>=0.7" or "mae<=0.5".
         level: confidence level.
         resamples: of the bootstrap.
@@ -92,9 +88,9 @@ def validate(
         ConfigError: an option is invalid, or the task type does not have the gate's score.
     """
     bootstrap = BootstrapConfig(level, resamples, seed)
-    columns = _Columns(dataset, human, llm, _status_column(dataset, llm, status), tokens, normalize_labels)
-    sample = SampleColumns.read(dataset, clusters, strata, columns.skipped())
-    return _validate(columns, _kind(dataset, llm, schema, kind), names, schema, sample, gate, bootstrap)
+    status = f"{llm}_status" if f"{llm}_status" in (getattr(dataset, "column_names", None) or ()) else None
+    columns = _Columns(dataset, human, llm, status, tokens, clusters, strata, normalize_labels)
+    return _validate(columns, _kind(dataset, llm, schema, kind), names, schema, gate, bootstrap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +102,22 @@ class _Columns:
     llm: str
     status: str | None
     tokens: str | None
+    clusters: str | None
+    strata: str | None
     normalize: bool
 
-    def skipped(self) -> Mask | None:
-        """Rows that were never sent to the annotator; None without a status column."""
-        if self.status is None:
-            return None
-        labels, _ = read_names(self.dataset, self.status)
-        return np.array([label == "skipped" for label in labels], dtype=np.bool_)
+    def scored(self, labeled: Mask) -> ScoredRows:
+        """The rows that are scored, of those with a human label."""
+        skipped = None
+        if self.status is not None:
+            skipped = np.array([label == "skipped" for label in read_names(self.dataset, self.status)[0]])
+        return scored_rows(self.dataset, labeled, clusters=self.clusters, strata=self.strata, skipped=skipped)
 
     def statuses(self) -> dict[str, int] | None:
         """Rows by status, the most frequent first; None without a status column."""
         if self.status is None:
             return None
-        labels, _ = read_names(self.dataset, self.status)
-        counts = Counter("(none)" if label is None else label for label in labels)
+        counts = Counter("(none)" if label is None else label for label in read_names(self.dataset, self.status)[0])
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -138,7 +135,6 @@ def _validate(
     kind: str,
     names: Sequence[str] | None,
     schema: LabelSchema | None,
-    sample: SampleColumns,
     gate: Gate | str | None,
     bootstrap: BootstrapConfig,
 ) -> ValidationReport:
@@ -149,9 +145,9 @@ def _validate(
         raise ConfigError(f"`names` is {names!r}: give a list of names.")
     names = names or (schema.names if schema is not None and schema.names else None)
     if kind in CHOICES:
-        scored = _classification(columns, names, bootstrap, sample)
+        scored = _classification(columns, names, bootstrap)
     else:
-        scored = _other_kind(columns, kind, names, None if schema is None else schema.scale, bootstrap, sample)
+        scored = _other_kind(columns, kind, names, None if schema is None else schema.scale, bootstrap)
     result, counts = scored.result, scored.counts
     return ValidationReport(
         kind=kind,
@@ -186,17 +182,12 @@ def _kind(dataset: Table, llm: str, schema: LabelSchema | None, kind: str | None
     return schema.kind if schema is not None else feature_kind(column_feature(dataset, llm))
 
 
-def _classification(
-    columns: _Columns, names: Sequence[str] | None, bootstrap: BootstrapConfig, sample: SampleColumns
-) -> _Scored:
+def _classification(columns: _Columns, names: Sequence[str] | None, bootstrap: BootstrapConfig) -> _Scored:
     """Scores of single-label classification."""
     human, llm = columns.human, columns.llm
     human_labels, human_names = read_names(columns.dataset, human)
     llm_labels, llm_names = read_names(columns.dataset, llm)
-    if len(human_labels) != len(llm_labels):
-        raise DataError(
-            f"`{human}` has {len(human_labels):,} rows and `{llm}` {len(llm_labels):,}: give one each per row."
-        )
+    check_lengths(**{human: human_labels, llm: llm_labels})
     if all(label is None for label in human_labels):
         raise DataError(f"`{human}` has no label in any of {len(human_labels):,} rows: label some rows by hand first.")
     if known := names or human_names or llm_names:
@@ -205,7 +196,7 @@ def _classification(
     labels, spelling = one_spelling([human_labels, llm_labels], known or (), normalize=columns.normalize)
     names = known or sorted({label for column in labels for label in column if label is not None})
     human_codes, llm_codes = encode(labels[0], names, field=human), encode(labels[1], names, field=llm)
-    rows = sample.scored(human_codes != MISSING)
+    rows = columns.scored(human_codes != MISSING)
     scored, design = rows.counted, None if rows.design is None else rows.design.take(rows.counted)
     matrix = ConfusionMatrix.from_codes(human_codes[scored], llm_codes[scored], names)
     result = classification_agreement(human_codes[scored], llm_codes[scored], names, bootstrap, design)
@@ -227,7 +218,6 @@ def _other_kind(
     names: Sequence[str] | None,
     scale: Scale | None,
     bootstrap: BootstrapConfig,
-    sample: SampleColumns,
 ) -> _Scored:
     """Scores of every other task type."""
     labels = label_columns(
@@ -235,7 +225,7 @@ def _other_kind(
     )
     values = labels.human.values
     labeled = np.array([value is not None and value != "" and value == value for value in values], dtype=np.bool_)
-    rows = sample.scored(labeled)
+    rows = columns.scored(labeled)
     kept = [value if scored else None for value, scored in zip(values, rows.counted, strict=True)]
     labels = replace(labels, human=replace(labels.human, values=kept), design=rows.design)
     result, counts = kind_agreement(labels, names, scale, bootstrap)
@@ -256,8 +246,3 @@ def rare_classes(matrix: ConfusionMatrix) -> tuple[str, ...]:
         f"Classes with fewer than {MIN_CLASS_ROWS} human-labeled rows: {shown}. The intervals of macro F1 and kappa "
         "are not reliable for them; label more rows of these classes.",
     )
-
-
-def _status_column(dataset: Table, llm: str, status: str | None) -> str | None:
-    column = status or f"{llm}_status"
-    return column if status is not None or column in (getattr(dataset, "column_names", None) or ()) else None
