@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -28,9 +29,15 @@ from datasets import Dataset, concatenate_datasets
 
 from benchmarks.documents import Table, machine, put_block, write_tables
 from hf_synthlabels.statistics.arrays import encode
-from hf_synthlabels.statistics.comparison.conditions import ConditionMetric
-from hf_synthlabels.studies import STRATEGIES, StrategyReport, StrategyRows, compare_strategies
-from hf_synthlabels.studies.strategies import Strategy
+from hf_synthlabels.studies import STRATEGIES, Study, read_runs, run_study
+from hf_synthlabels.studies.analysis.base import analysed
+from hf_synthlabels.studies.analysis.strategies import (
+    BASELINES,
+    DESCRIPTIONS,
+    METRICS,
+    StrategyComparison,
+    strategy_comparisons,
+)
 
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA", "data"))
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "label_sources.md"
@@ -45,17 +52,10 @@ STUDENT: dict[str, Any] = {
     "bf16": True,
 }
 """Fixed beforehand, the same for every strategy; nothing was selected on test rows."""
+N_HUMAN = 250
 RULE_ROWS = (50, 250, 1000)
 RULE_DRAWS = 400
 """How many samples of so many human rows the rules for the transition matrix are tried on."""
-ON_TOP = Strategy(
-    "llm_then_human_on_top",
-    "the same, the human rows' steps on top",
-    {"human_strategy": "finetune"},
-    on_top=True,
-)
-"""Whether human rows that come after lose by the steps that they take from the LLM's."""
-METRICS: tuple[ConditionMetric, ...] = ("macro_f1", "accuracy")
 SHOWN = {
     "human_only": "250 human labels alone",
     "llm_only": "LLM labels alone",
@@ -77,11 +77,13 @@ class Task:
     """A data set with recorded LLM labels and human labels of all rows."""
 
     title: str
-    rows: StrategyRows
+    names: Sequence[str]
     train: Dataset
+    """With the columns `text`, `human`, `llm` and `answers`, which are the recorded answers of the annotator."""
     test: Dataset
-    left_out: tuple[str, ...] = ()
-    """Strategies that are not tried, to save time."""
+    strategies: tuple[str, ...]
+    all_human: bool = False
+    """Whether a student of all human labels is trained, for reference."""
 
 
 def titles() -> Task:
@@ -92,11 +94,13 @@ def titles() -> Task:
             "text": [line["text"] for line in lines],
             "human": [line["label"] for line in lines],
             "llm": [line["llm:gpt-3.5-turbo"] for line in lines],
+            "answers": [[line["llm:gpt-3.5-turbo"]] for line in lines],
         }
     )
     names = ["VLDB", "ISCAS", "SIGGRAPH", "INFOCOM", "WWW"]
     train, test = _halves(data, 1000, 1000)
-    return Task("Conference titles", StrategyRows(names, "human", "llm"), train, test)
+    strategies = tuple(each.name for each in STRATEGIES if each.needs is None)
+    return Task("Conference titles", names, train, test, strategies, all_human=True)
 
 
 def babe() -> Task:
@@ -105,19 +109,18 @@ def babe() -> Task:
     runs = pyarrow.parquet.read_table(DATA / "media_bias_babe" / "babe_all_runs.parquet").to_pydict()
     place = {uuid: row for row, uuid in enumerate(runs["uuid"])}
     names = ["not_biased", "biased"]
-    columns: dict[str, list[Any]] = {"text": [], "human": [], "llm": [], "confidence": [], "probs": []}
+    columns: dict[str, list[Any]] = {"text": [], "human": [], "llm": [], "answers": []}
     for line in lines:
         votes = [runs[column][place[line["uuid"]]] for column in ZERO_SHOT]
         given = Counter(vote for vote in votes if vote is not None)
-        label, count = given.most_common(1)[0] if given else (None, 0)
+        label = given.most_common(1)[0][0] if given else None
         columns["text"].append(line["text"])
         columns["human"].append(line["label"])
         columns["llm"].append(None if label is None else names[label])
-        columns["confidence"].append(count / len(votes))
-        columns["probs"].append([given[code] / given.total() for code in (0, 1)] if given else None)
+        columns["answers"].append([None if vote is None else names[vote] for vote in votes])
     train, test = _halves(Dataset.from_dict(columns), 800, 800)
-    rows = StrategyRows(names, "human", "llm", probs="probs", confidence="confidence")
-    return Task("Media bias (BABE)", rows, train, test, ("all_human", "llm_then_human_on_top"))
+    strategies = tuple(each.name for each in STRATEGIES if not each.on_top)
+    return Task("Media bias (BABE)", names, train, test, strategies)
 
 
 TASKS: dict[str, Callable[[], Task]] = {"conference_titles": titles, "media_bias_babe": babe}
@@ -131,21 +134,47 @@ def run(name: str, folder: Path, seeds: tuple[int, ...]) -> None:
     def tell(line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {name}: {line}", flush=True)
 
-    chosen = [*STRATEGIES[:3], ON_TOP, *STRATEGIES[3:]]
-    chosen = [strategy for strategy in chosen if strategy.name not in task.left_out]
-    report = compare_strategies(
-        task.rows,
-        task.train,
-        task.test,
-        student=STUDENT,
-        seeds=seeds,
-        strategies=chosen,
-        folder=folder / name,
-        progress=tell,
-    )
-    (folder / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    rows = [{**row, "part": part} for part, table in (("train", task.train), ("test", task.test)) for row in table]
+    (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    runs = run_study(Study.from_dict(_study(task, seeds, place), folder=place), place, progress=tell)
+    report = strategy_comparisons(analysed(runs).tasks[0])[0]
     noise = ranked(task, folder / f"{name}_noise.json", tell)
     print(report, noise, f"{time.process_time() - began:.0f} s of processor time", sep="\n", flush=True)
+
+
+def _study(task: Task, seeds: Sequence[int], place: Path) -> dict[str, Any]:
+    """The study file of a task; its recipe is written into the folder."""
+    samples = len(task.train["answers"][0])
+    recipe = {
+        "name": "label_sources",
+        "source": {"path": "json", "data_files": {"train": "rows.jsonl"}},
+        "task": {"kind": "text-classification", "text": "text", "labels": list(task.names), "human": "human"},
+        "annotator": {"client": "recorded", "column": "answers" if samples > 1 else "llm", "num_samples": samples},
+        "output": {"probabilities": samples > 1},
+    }
+    (place / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    steps = math.ceil(len(task.train) / STUDENT["per_device_train_batch_size"]) * STUDENT["num_train_epochs"]
+    left_out: list[dict[str, Any]] = [{"source": "llm", "size": N_HUMAN}]
+    left_out += [] if task.all_human else [{"source": "human", "size": "all"}]
+    return {
+        "name": task.title,
+        "tasks": {
+            "task": {
+                "recipe": "recipe.yaml",
+                "train": {"where": {"part": "train"}},
+                "test": {"where": {"part": "test"}},
+            }
+        },
+        "sources": {"human": None, "llm": None},
+        "sizes": [N_HUMAN, "all"],
+        "strategies": ["plain", *task.strategies],
+        "n_human": [N_HUMAN],
+        "students": {"minilm": {**STUDENT, "min_steps": steps}},
+        "seeds": list(seeds),
+        "exclude": left_out,
+    }
 
 
 def ranked(task: Task, file: Path, tell: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -159,8 +188,8 @@ def ranked(task: Task, file: Path, tell: Callable[[str], None]) -> list[dict[str
     tell("ranking labels: four students out of fold")
     options = dict(STUDENT, label_column="llm", text_columns="text", output_dir=str(file.parent / "fold"), seed=0)
     config = StudentConfig.from_dict(options)
-    probabilities = out_of_fold(config, task.train, task.rows.names, folds=4)
-    human, llm = (encode(task.train[column][:], task.rows.names) for column in ("human", "llm"))
+    probabilities = out_of_fold(config, task.train, task.names, folds=4)
+    human, llm = (encode(task.train[column][:], task.names) for column in ("human", "llm"))
     rows = []
     for method in ("margin", "self_confidence", "confidence_weighted_entropy"):
         ranking = rank_noise(llm, probabilities, method)
@@ -224,19 +253,20 @@ def _counts(human: Any, llm: Any, classes: int) -> Any:
 def _codes(task: Task) -> tuple[Any, Any, int]:
     """Human and LLM codes of the rows that have both, and the number of labels."""
     data = concatenate_datasets([task.train, task.test])
-    human, llm = (encode(data[column][:], task.rows.names) for column in ("human", "llm"))
+    human, llm = (encode(data[column][:], task.names) for column in ("human", "llm"))
     both = (human >= 0) & (llm >= 0)
-    return human[both], llm[both], len(task.rows.names)
+    return human[both], llm[both], len(task.names)
 
 
 def write(folder: Path) -> None:
     """Put what the folder holds into the tables and the page."""
-    reports: dict[str, StrategyReport] = {}
+    reports: dict[str, StrategyComparison] = {}
     for name in TASKS:
-        file = folder / f"{name}.json"
+        file = folder / name / "runs.json"
         if not file.is_file():
             continue
-        reports[name] = report = StrategyReport.from_json(file.read_text(encoding="utf-8"))
+        (task,) = analysed(read_runs(file)).tasks
+        reports[name] = report = strategy_comparisons(task)[0]
         tables = {f"{name}_{metric}": strategy_table(report, metric) for metric in METRICS}
         noise = json.loads((folder / f"{name}_noise.json").read_text(encoding="utf-8"))
         cells = [
@@ -258,16 +288,17 @@ def write(folder: Path) -> None:
     (PAGE.with_suffix("") / "machine.txt").write_text(f"{text}\n", encoding="utf-8")
 
 
-def strategy_table(report: StrategyReport, metric: ConditionMetric) -> Table:
+def strategy_table(report: StrategyComparison, metric: str) -> Table:
     """The score of each strategy, its difference to each baseline, and the lowest and highest seed."""
     rows: list[Sequence[object]] = []
-    for arm in report.arms:
-        above = ["–" if arm.name == name else arm.above[name][metric] for name in report.baselines]
-        seeds = arm.by_seed[metric]
+    for each in report.strategies:
+        above = [each.above[base][metric] if base in each.above else "–" for base in BASELINES]
+        seeds = each.by_seed[metric]
         spread = (f"{min(seeds):.3f}", f"{max(seeds):.3f}")
-        rows.append([f"{arm.name}: {arm.description}", arm.scores[metric], *above, *spread])
-    rows.append(["the LLM itself", report.annotator[metric], *[""] * (len(report.baselines) + 2)])
-    heads = (f"minus {name}" for name in report.baselines)
+        rows.append([f"{each.name}: {DESCRIPTIONS[each.name]}", each.scores[metric], *above, *spread])
+    if report.annotator is not None:
+        rows.append(["the LLM itself", report.annotator[metric], *[""] * (len(BASELINES) + 2)])
+    heads = (f"minus {name}" for name in BASELINES)
     return Table(("strategy", metric.replace("_", " "), *heads, "lowest seed", "highest seed"), rows)
 
 

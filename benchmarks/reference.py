@@ -130,15 +130,13 @@ def compared(folder: Path) -> Files:
     rows = [{**row, "part": "train" if at < 80 else "test"} for at, row in enumerate(toy_rows(120))]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "toy.yaml").write_text(yaml.safe_dump(toy_recipe(output={"column": "llm"})))
-    columns = studies.StrategyRows(("film", "sport"), "label", "good", probs="p", confidence="c", n_human=20)
-    tables = [Dataset.from_list(part) for part in (rows[:80], rows[80:])]
-    study = {**INPUTS["study"], "students": {"tiny": {**student, **INPUTS["study"]["students"]["tiny"]}}}
+    for name in ("study", "strategies"):
+        INPUTS[name]["students"]["tiny"] |= student
     runs = {
         name: studies.run_study(studies.Study.from_dict(content, folder=folder), folder / name)
-        for name, content in (("study", study), ("annotators", INPUTS["annotators"]), ("sweep", INPUTS["sweep"]))
+        for name, content in ((name, INPUTS[name]) for name in ("study", "annotators", "strategies", "sweep"))
     }
     done = {
-        "strategies": studies.compare_strategies(columns, *tables, student=student, seeds=(0, 1)).to_json(),
         "validation": validate(Dataset.from_dict(numbers()), gate="accuracy>=0.7", resamples=200).to_json(),
         **{name: (folder / name / "runs.json").read_text() for name in runs},
     }

@@ -63,7 +63,6 @@ SHORT_MODULES: set[str] = {
 }
 LONG_FUNCTIONS: dict[str, int] = {
     "judging/scorers/bleu.py::bleu_accuracy": 53,
-    "studies/comparisons/strategy_comparison.py::compare_strategies": 70,
 }
 REPEATED_NAMES: set[str] = set()
 

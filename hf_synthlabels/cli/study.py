@@ -14,7 +14,7 @@ from hf_synthlabels.cli.report import print_written
 from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hf_synthlabels.studies import StrategyStudy, Study
+    from hf_synthlabels.studies import Study
 from hf_synthlabels.cli.options import TrustOption
 
 SHOWN_CELLS = 200
@@ -75,8 +75,7 @@ def study(
 ) -> None:
     """Train students on human and on LLM labels, test all on the same human-labeled rows, and report.
 
-    A study file with `tasks` trains every combination of tasks, label sources, sizes, prompts, students, strategies
-    and seeds; one with `strategies` and no `tasks` compares ways to learn from many LLM labels and a few human ones.
+    A study file trains every combination of tasks, label sources, sizes, prompts, students, strategies and seeds.
     Started again after an interruption, it does only what is missing.
 
     Of a table half of the human labels test what students of the others and of LLM labels are worth; its study file
@@ -88,7 +87,7 @@ def study(
     """
     from datasets import disable_progress_bars
 
-    from hf_synthlabels.studies import Study, read_study
+    from hf_synthlabels.studies import Study
     from hf_synthlabels.studies.quickstart.study_files import bootstrap_study
     from hf_synthlabels.studies.quickstart.table_labels import TableOptions
     from hf_synthlabels.tables import table_format
@@ -102,17 +101,11 @@ def study(
         config = bootstrap_study(config, _folder(output), options, overwrite=overwrite, tell=_tell)
     else:
         _refuse_table_options(context, config)
-    asked = read_study(config)
-    if (plan or partial_report) and not isinstance(asked, Study):
-        option = "--plan" if plan else "--partial-report"
-        raise ConfigError(f"`{option}` is for the cells of a study with `tasks`, and this file has none. Leave it out.")
-    if plan and isinstance(asked, Study):
+    asked = Study.from_yaml(config)
+    if plan:
         _print_plan(asked, output)
-        return
-    if isinstance(asked, Study):
-        _sweep(asked, _folder(output), partial_report=partial_report, yes=yes)
     else:
-        _compare(asked, _folder(output))
+        _run(asked, _folder(output), partial_report=partial_report, yes=yes)
 
 
 def _refuse_table_options(context: typer.Context, config: Path) -> None:
@@ -132,18 +125,7 @@ def _folder(output: Path | None) -> Path:
     return output
 
 
-def _compare(asked: StrategyStudy, output: Path) -> None:
-    from hf_synthlabels.publishing import write_report
-    from hf_synthlabels.studies import run_strategies
-
-    learnt = run_strategies(asked, output, progress=_tell)
-    print(learnt)
-    _write(output / "strategies.json", learnt.to_json())
-    _write(output / "strategies.md", learnt.to_markdown() + "\n")
-    print_written(write_report(learnt, output), output)
-
-
-def _sweep(asked: Study, output: Path, *, partial_report: bool, yes: bool) -> None:
+def _run(asked: Study, output: Path, *, partial_report: bool, yes: bool) -> None:
     from hf_synthlabels.publishing import write_report
     from hf_synthlabels.publishing.report import page_of
     from hf_synthlabels.studies import run_study, study_report, summary_table

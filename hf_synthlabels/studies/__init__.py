@@ -1,9 +1,6 @@
 """Human labels against LLM labels: studies, their journal and their report; and the demo's data."""
 
 from hf_synthlabels.studies.analysis import sections_of
-from hf_synthlabels.studies.comparisons.strategy_comparison import StrategyRows, compare_strategies
-from hf_synthlabels.studies.comparisons.strategy_report import StrategyReport
-from hf_synthlabels.studies.comparisons.strategy_study import StrategyStudy, read_study, run_strategies
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.label_comparison import study_report
 from hf_synthlabels.studies.plan import plan_study
@@ -17,18 +14,12 @@ from hf_synthlabels.studies.summary import summary_table
 __all__ = [
     "STRATEGIES",
     "Recommendation",
-    "StrategyReport",
-    "StrategyRows",
-    "StrategyStudy",
     "Study",
     "StudyReport",
     "StudyRuns",
-    "compare_strategies",
     "plan_study",
     "read_runs",
-    "read_study",
     "recommend",
-    "run_strategies",
     "run_study",
     "sections_of",
     "study_report",

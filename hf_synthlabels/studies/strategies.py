@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_EPOCHS = 20
-"""The students of the few human rows get the steps of the others, but no more than so many epochs."""
+"""Few rows get the steps of all rows, but no more than so many epochs."""
 HUMAN_EPOCHS = 2
 
 
@@ -18,26 +18,24 @@ class Strategy:
     name: str
     description: str
     options: Mapping[str, Any]
-    labels: str = "both"
-    """`llm`, `human` (the few), `both`, or `all_human`: every human label of the training rows, as an
-    upper reference."""
+    uses_human: bool = True
+    """Whether it learns from human labels besides the source's."""
     needs: str | None = None
-    """`probs` or `confidence`: left out where there is no such column."""
+    """`probs` or `confidence`, which the source must have."""
     on_top: bool = False
-    """Whether the steps of human rows that come after are on top of those of the others."""
+    """Whether the steps on human rows that come after are additional; otherwise they replace steps on LLM rows."""
 
 
-BASELINES: tuple[Strategy, ...] = (
-    Strategy("human_only", "the human rows alone", {}, "human"),
-    Strategy("llm_only", "the LLM labels alone", {}, "llm"),
+STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         "llm_then_human", "LLM labels, then the human rows at a fifth of the rate", {"human_strategy": "finetune"}
     ),
-)
-"""What every strategy has to beat."""
-
-STRATEGIES: tuple[Strategy, ...] = (
-    *BASELINES,
+    Strategy(
+        "llm_then_human_on_top",
+        "the same, the human rows' steps on top",
+        {"human_strategy": "finetune"},
+        on_top=True,
+    ),
     Strategy("mix", "human labels instead of the LLM's, all rows together", {"human_strategy": "mix"}),
     Strategy("mix_x4", "the same, human rows counting four times", {"human_strategy": "mix", "human_weight": 4.0}),
     Strategy("forward", "forward correction of all rows", {"human_strategy": "none", "correction": "forward"}),
@@ -55,12 +53,12 @@ STRATEGIES: tuple[Strategy, ...] = (
         {"human_strategy": "none", "probs_temperature": "fit"},
         needs="probs",
     ),
-    Strategy("weighted", "LLM rows weighted by consistency", {"confidence_power": 1.0}, "llm", needs="confidence"),
-    Strategy("all_human", "human labels of all rows, for reference", {}, "all_human"),
+    Strategy(
+        "weighted", "LLM rows weighted by consistency", {"confidence_power": 1.0}, uses_human=False, needs="confidence"
+    ),
 )
 
 
 def known_strategies() -> dict[str, Strategy | None]:
     """Strategies by name; `plain` uses the source's labels alone."""
-    others = {each.name: each for each in STRATEGIES if each.labels == "both" or each.needs is not None}
-    return {"plain": None, **others}
+    return {"plain": None, **{each.name: each for each in STRATEGIES}}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hf_synthlabels.studies.comparisons.strategy_report import StrategyArm, StrategyReport
+
 from benchmarks import coverage, judging_audit, judging_coverage, label_sources, papers, valid_conclusions
 from benchmarks.coverage_tables import TABLES
 from benchmarks.documents import Table, read_csv
 from benchmarks.papers import Block, Excerpt
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.studies.comparisons.strategy_report import StrategyArm, StrategyReport
 from tests.studies.analysis.study_cells import cell, make_runs, make_task, noisy
 
 TRUTH = tuple(row % 2 for row in range(200))

@@ -75,13 +75,6 @@ def test_tables_that_can_not_be_used_are_told(table: Path, tmp_path: Path) -> No
         run(str(table))
 
 
-def test_options_of_cells_need_a_study_of_cells(tmp_path: Path) -> None:
-    file = tmp_path / "ways.yaml"
-    file.write_text("name: ways\nrecipe: x\nstrategies: [mix]\ntrain: {}\ntest: {}\n")
-    with pytest.raises(ConfigError, match="`--plan` is for the cells of a study with `tasks`"):
-        run(str(file), "--plan")
-
-
 @pytest.mark.parametrize(
     ("option", "value"),
     [("--ask", "Another question?"), ("--model", "other"), ("--budget-usd", "7"), ("--human", "other"), ("table", "")],

@@ -23,7 +23,6 @@ from hf_synthlabels.statistics import Interval, ValidationReport, validate
 from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.statistics.exhibits import Table as Sheet
 from hf_synthlabels.studies import StudyRuns, write_runs
-from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
 from hf_synthlabels.studies.runs import CellName, CellRun, TaskRuns
 from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
 from tests.publishing.hub_server import HubServer
@@ -38,16 +37,6 @@ MARKUP = "<script>alert(1)</script> | [x](http://x)"
 def validation() -> ValidationReport:
     rows = Dataset.from_dict({"label": ["a", "b", "a", "b"], "llm_label": ["a", "b", "b", None]})
     return validate(rows, names=("a", "b"), resamples=50)
-
-
-def strategies() -> Report:
-    import numpy as np
-
-    truth = np.array([0, 1] * 10)
-    answers = {"plain": np.array([truth, truth]), "other": np.array([1 - truth, truth])}
-    words = {"plain": "as it is", "other": "half wrong"}
-    facts = {"test_rows": 20, "seeds": [0, 1]}
-    return strategy_report(words, answers, truth, truth, names=("a", "b"), baselines=("other",), facts=facts)
 
 
 def grid() -> GridReport:
@@ -91,7 +80,6 @@ def page() -> Page:
 
 MADE: dict[str, Callable[[], Report]] = {
     "validation": validation,
-    "strategies": strategies,
     "grid": grid,
     "audit": audit,
     "tasks": tasks,

@@ -23,7 +23,6 @@ from hf_synthlabels.statistics import Interval, ValidationReport, validate
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals
 from hf_synthlabels.statistics.exhibits import Table as SheetTable
 from hf_synthlabels.studies import StudyRuns, recommend, write_runs
-from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
 from hf_synthlabels.studies.runs import CellName, CellRun, TaskRuns
 from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
 
@@ -114,23 +113,6 @@ def test_validation_of_one_unanswered_row_has_a_page() -> None:
         page.sections[2].answer
         == "1 of 1 human-labeled rows differ. The most frequent error is a labeled as no label: 1 rows."
     )
-
-
-def test_strategies_page_names_the_best_and_what_it_adds() -> None:
-    truth = np.array([0, 1, 0, 1] * 10)
-    answers = {"plain": np.array([truth, truth]), "other": np.array([1 - truth, truth])}
-    learnt = strategy_report(
-        {"plain": "as it is", "other": "half wrong"}, answers, truth, truth, names=("a", "b"), baselines=("other",),
-        facts={"test_rows": 40, "seeds": [0, 1]},
-    )  # fmt: skip
-    again = read_report(learnt.to_json())
-    page = page_of(learnt)
-    assert page_to_json(page_of(again)) == page_to_json(page)
-    assert page.summary[0].startswith("The highest macro F1 is that of plain: 1.000 [")
-    assert table(page, "score_table").rows[1][-2:] == (0.0, 1.0)
-    gaps = exhibits(page)["above_other"]
-    assert isinstance(gaps, Intervals)
-    assert [name for name, _ in gaps.panels["minus other"]] == ["plain"]
 
 
 def test_grid_page_tells_what_was_chosen_and_what_it_took() -> None:

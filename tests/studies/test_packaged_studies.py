@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_synthlabels.annotation import Recipe, load_source, read_recipe
-from hf_synthlabels.studies import Study, plan_study, read_study
+from hf_synthlabels.studies import Study, plan_study
 from hf_synthlabels.studies.tasks.label_sources import asked
 from hf_synthlabels.studies.tasks.recipes import annotator_recipes, recipe_file
 from hf_synthlabels.studies.tasks.rows import human_values
@@ -18,13 +18,12 @@ CONFIGS = ROOT / "configs" / "studies"
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or ROOT.parent / "shared" / "data")
 """Read before any test hides the variable."""
 
-FILES = sorted([*CONFIGS.glob("paper_*.yaml"), CONFIGS / "conference_titles.yaml"])
+FILES = sorted(CONFIGS.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_papers_studies_name_packaged_recipes_and_public_sources(file: Path) -> None:
-    study = read_study(file)
-    assert isinstance(study, Study)
+    study = Study.from_yaml(file)
     for name, task in study.tasks.items():
         recipe = Recipe.from_yaml(recipe_file(task.recipe, study.folder))
         assert recipe.source.homepage is not None
@@ -34,8 +33,7 @@ def test_papers_studies_name_packaged_recipes_and_public_sources(file: Path) -> 
 
 
 def test_the_third_paper_has_fourteen_tasks() -> None:
-    study = read_study(CONFIGS / "paper_3.yaml")
-    assert isinstance(study, Study)
+    study = Study.from_yaml(CONFIGS / "paper_3.yaml")
     assert len(study.tasks) == 14
     assert all(task.sha256 for task in study.tasks.values())
 
@@ -78,8 +76,7 @@ def test_the_third_paper_can_be_planned_on_local_copies(monkeypatch: pytest.Monk
         if not (DATA / folder).is_dir():
             pytest.skip(f"no local copy of {folder} in HF_SYNTHLABELS_DATA")
     monkeypatch.setenv("HF_SYNTHLABELS_DATA", str(DATA))
-    study = read_study(CONFIGS / "paper_3.yaml")
-    assert isinstance(study, Study)
+    study = Study.from_yaml(CONFIGS / "paper_3.yaml")
     cells = plan_study(study, tmp_path)
     assert len({planned.cell.task for planned in cells}) == 14
     # Recorded answers are read when the study runs: before, nothing is done.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.errors import StudyError
-from hf_synthlabels.studies import Study, read_study
+from hf_synthlabels.studies import Study
 from tests.studies.conftest import Make
 
 
@@ -24,7 +24,7 @@ from tests.studies.conftest import Make
         ({"sources": {"human": None, "llm": None, "jury": {"votes": ["llm", "human"]}}}, "which is no annotator"),
         ({"students": {"counts": "tfdif"}}, "`students.counts` is 'tfdif'"),
         ({"students": {"minilm": {"learning_rate": 1e-4}}}, "`students.minilm` has no `model`"),
-        ({"strategies": ["plain", "mixed"]}, "`strategies` names 'mixed'. There are: plain, llm_then_human, mix"),
+        ({"strategies": ["plain", "mixed"]}, "`strategies` names 'mixed'. There are: plain, llm_then_human"),
         ({"pairs": [{"sorce": "llm"}]}, "`pairs` names 'sorce'. The axes are: task, source"),
         ({"exclude": [{"source": ["llm", "humn"]}]}, "`exclude` has the source 'humn'. There are: human, llm"),
         ({"sizes": [0, 50]}, "needs a `base` to train on"),
@@ -46,8 +46,7 @@ def test_a_file_with_tasks_is_read_as_a_sweep(tmp_path: Path) -> None:
         "name: one\ntasks: {toy: {recipe: toy.yaml, test: 0.25}}\nsources: {human: , random: , llm: }\n"
         "sizes: [50, all]\nstudents: {counts: tfidf}\n"
     )
-    study = read_study(file)
-    assert isinstance(study, Study)
+    study = Study.from_yaml(file)
     assert study.sizes == [50, None]
     assert [keys.labels for keys in study.sources.values()] == ["human", "random", "annotator"]
     assert study.tasks["toy"].test.share == 0.25
@@ -60,12 +59,11 @@ def test_a_student_takes_over_the_keys_of_another(tmp_path: Path) -> None:
         "name: one\ntasks: {toy: {recipe: toy.yaml, test: 0.25}}\nstudents:\n"
         "  short: &short {model: m, max_length: 32, seed: 1}\n  long:\n    <<: *short\n    max_length: 64\n"
     )
-    study = read_study(file)
-    assert isinstance(study, Study)
+    study = Study.from_yaml(file)
     assert study.students == {
         "short": {"model": "m", "max_length": 32, "seed": 1},
         "long": {"model": "m", "max_length": 64, "seed": 1},
     }
     file.write_text(file.read_text() + "    max_length: 128\n")
     with pytest.raises(StudyError, match=r"line 8: `max_length` stands twice in one mapping"):
-        read_study(file)
+        Study.from_yaml(file)

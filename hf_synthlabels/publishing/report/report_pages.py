@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
-from hf_synthlabels.publishing.report.adapters.comparison_page import grid_page, strategies_page
+from hf_synthlabels.publishing.report.adapters.grid_page import grid_page
 from hf_synthlabels.publishing.report.adapters.judging_page import audit_from_dict, audit_page, judge_page
 from hf_synthlabels.publishing.report.adapters.runs_page import runs_page
 from hf_synthlabels.publishing.report.adapters.validation_page import validation_page
 from hf_synthlabels.publishing.report.page import write_page, writing
 from hf_synthlabels.publishing.report.page_values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
-from hf_synthlabels.studies import StrategyReport, StudyRuns
+from hf_synthlabels.studies import StudyRuns
 from hf_synthlabels.studies.runs import runs_of
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import GridReport
 from hf_synthlabels.tables import write_text
 
-Report: TypeAlias = "StudyRuns | ValidationReport | StrategyReport | GridReport | Audit | JudgeSummary | Page"
+Report: TypeAlias = "StudyRuns | ValidationReport | GridReport | Audit | JudgeSummary | Page"
 """Results that can be rendered as a page."""
 
 
@@ -36,8 +36,6 @@ def page_of(report: Report) -> Page:
             return runs_page(report)
         case ValidationReport():
             return validation_page(report)
-        case StrategyReport():
-            return strategies_page(report)
         case Audit():
             return audit_page(report)
         case JudgeSummary():
@@ -102,7 +100,6 @@ def _read_grid(text: str) -> GridReport:
 KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
     frozenset({"title", "sections"}): lambda text, _: page_from_json(text),
     frozenset({"tasks", "margin", "resamples"}): lambda _, values: runs_of(values),
-    frozenset({"baselines", "arms"}): lambda text, _: StrategyReport.from_json(text),
     frozenset({"cells", "schedule"}): lambda text, _: _read_grid(text),
     frozenset({"comparisons", "verdicts"}): lambda _, values: audit_from_dict(values),
     frozenset({"scores", "n_human"}): lambda text, _: ValidationReport.from_json(text),

@@ -1,7 +1,7 @@
 """Analyses of a study: each turns its runs into sections of the report."""
 
 from hf_synthlabels.statistics.exhibits import Section
-from hf_synthlabels.studies.analysis import consistency, costs, curves, human_or_llm, phases, shifts
+from hf_synthlabels.studies.analysis import consistency, costs, curves, human_or_llm, phases, shifts, strategies
 from hf_synthlabels.studies.analysis import synthetic_first as llm_then_human
 from hf_synthlabels.studies.analysis.annotators import comparison_sections
 from hf_synthlabels.studies.analysis.base import Analysis, analysed
@@ -17,6 +17,7 @@ ANALYSES = (
     curves.sections_of,
     consistency.sections_of,
     comparison_sections,
+    strategies.sections_of,
     llm_then_human.sections_of,
     phases.sections_of,
     costs.sections_of,

@@ -178,6 +178,8 @@ def steps_of(job: Job, n_rows: int, n_few: int) -> tuple[int, int]:
     if way is None or way.options.get("human_strategy") != "finetune":
         return total, 0
     later = math.ceil(math.ceil(n_few / batch) * float(way.options.get("human_epochs") or HUMAN_EPOCHS))
+    if way.on_top:
+        return total, later
     if later >= total:
         raise ConfigError(
             f"`num_train_epochs` gives {total} steps, but the human rows of {job.cell.strategy!r} need {later}: raise "
@@ -191,7 +193,7 @@ def student_options(job: Job, steps: int, scratch: str) -> dict[str, Any]:
     way = known_strategies()[job.cell.strategy]
     options = {name: value for name, value in job.options.items() if name != MIN_STEPS}
     # What is fitted on human labels needs their column; a source that is mixed with them by itself has none.
-    own = {} if way is None or (job.few is None and way.labels == "both") else dict(way.options)
+    own = {} if way is None or (job.few is None and way.uses_human) else dict(way.options)
     options |= own | {
         "task": job.schema.kind,
         "text_columns": list(job.columns),

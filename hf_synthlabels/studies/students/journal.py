@@ -7,22 +7,10 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One trained student: one arm of a study with one seed."""
-
-    predictions: tuple[int, ...]
-    """The label code of each test row."""
-    steps: int
-    train_s: float
-    """Seconds of training, loading left out."""
 
 
 def cell_key(content: Mapping[str, Any]) -> str:
@@ -63,27 +51,6 @@ class CellFiles:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(self._folder / f"{key}.json")
-
-
-class Journal:
-    """Cells in a folder, one file each, so that an interrupted study redoes only the cell that was being trained."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._files = CellFiles(folder)
-
-    def get(self, key: str) -> Cell | None:
-        """The cell, if it has been trained before and its file is whole."""
-        content = self._files.read(key)
-        if content is None:
-            return None
-        try:
-            return Cell(tuple(content["predictions"]), content["steps"], content["train_s"])
-        except (KeyError, TypeError):
-            return None
-
-    def put(self, key: str, cell: Cell) -> None:
-        """Keep a cell."""
-        self._files.write(key, asdict(cell))
 
 
 def study_environment(seconds: float) -> dict[str, Any]:

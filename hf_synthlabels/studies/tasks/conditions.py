@@ -66,7 +66,7 @@ def _ways(study: Study, task: str, source: str, student: str, kind: Kind) -> Ite
         # Ways to learn from many LLM labels and a few human ones say nothing of human labels alone.
         if not learns(kind, learner, strategy) or (way is not None and not study.asks(task, source)):
             continue
-        if way is None or way.labels != "both":
+        if way is None or not way.uses_human:
             yield strategy, 0
         else:
             yield from ((strategy, n_human) for n_human in study.n_human)

@@ -51,15 +51,6 @@ def _texts(rows: Dataset, columns: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(map(str, texts)) for texts in zip(*(rows[column][:] for column in columns), strict=True)]
 
 
-def unasked_share(rows: Dataset, llm: str) -> float:
-    """Share of rows that the annotator was never asked about; a column without any label was never filled."""
-    status = rows.features.get(f"{llm}_status")
-    if status is None:
-        return float(all(label is None for label in rows[llm]))
-    names = [status.int2str(code) if isinstance(status, ClassLabel) else code for code in rows[f"{llm}_status"]]
-    return names.count("skipped") / len(names)
-
-
 def label_codes(dataset: Dataset, column: str, names: Sequence[str]) -> list[int | None]:
     """The labels of a column as positions in `names`; None where there is no label.
 
@@ -77,22 +68,6 @@ def label_codes(dataset: Dataset, column: str, names: Sequence[str]) -> list[int
     if outside := sorted({str(value) for value in values if value is not None and value not in codes}):
         raise DataError(f"`{column}` holds {', '.join(outside[:3])}, outside the labels: {', '.join(names)}.")
     return [None if value is None else codes[value] for value in values]
-
-
-def check_classes(codes: Sequence[int | None], source: str) -> None:
-    """Reject labels from which no classifier can be trained.
-
-    Raises:
-        DataError: there is no label, or all labels are the same.
-    """
-    labels = [code for code in codes if code is not None]
-    if len(set(labels)) < 2:
-        raise DataError(
-            f"`{source}` has one class in {len(labels):,} labels of {len(codes):,} training rows; a classifier needs "
-            "two. Check the labels and the raw answers."
-            if labels
-            else f"`{source}` has no label in any of {len(codes):,} training rows. Check the raw answers."
-        )
 
 
 def validation_sample(dataset: Dataset, human: str, names: Sequence[str], count: int) -> Dataset:

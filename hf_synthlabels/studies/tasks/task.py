@@ -125,7 +125,7 @@ class StudyTask:
         size = len(own) if cell.size is None else cell.size
         way = known_strategies()[cell.strategy]
         known: list[int] = []
-        if way is not None and way.labels == "both":
+        if way is not None and way.uses_human:
             known = [row for row in order.tolist() if self.human.labels[row] is not None]
         return set(own[:size].tolist()), set(known[: cell.n_human]), size
 
@@ -152,7 +152,7 @@ class StudyTask:
             "names": self.schema.names,
             "scale": str(self.schema.scale),
             "learner": learner,
-            "strategy": None if way is None else [dict(way.options), way.labels, way.needs],
+            "strategy": None if way is None else [dict(way.options), way.on_top, way.needs],
             "seed": cell.seed,
             "size": size,
             "prompt": prompt,

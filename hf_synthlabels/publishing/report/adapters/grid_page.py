@@ -1,4 +1,4 @@
-"""Strategies compared and grids of students as pages."""
+"""Grids of students as pages."""
 
 from __future__ import annotations
 
@@ -6,59 +6,10 @@ from typing import TYPE_CHECKING
 
 from hf_synthlabels.publishing.report.formatting import NOT_ASKED
 from hf_synthlabels.publishing.report.page_values import Page
-from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Section, Table, Value
-from hf_synthlabels.studies import StrategyReport
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import CellReport, GridReport
-
-
-def strategies_page(report: StrategyReport) -> Page:
-    """Report page comparing strategies for learning from many LLM labels and few human labels."""
-    n_rows, seeds = report.facts.get("test_rows", "?"), report.facts.get("seeds", [])
-    exhibits: list[Exhibit] = []
-    for metric, name in (("macro_f1", "macro F1"), ("accuracy", "accuracy")):
-        panel = (*((arm.name, arm.scores[metric]) for arm in report.arms), ("the LLM itself", report.annotator[metric]))
-        exhibits.append(Intervals(metric, name, {name: panel}, f"{name} on {n_rows} test rows, {len(seeds)} seeds"))
-    for base in report.baselines:
-        gaps = tuple((arm.name, arm.above[base]["macro_f1"]) for arm in report.arms if base in arm.above)
-        if gaps:
-            exhibits.append(
-                Intervals(
-                    f"above_{_word(base)}", f"Macro F1 minus that of {base}, paired", {f"minus {base}": gaps},
-                    "difference in macro F1", (("none", 0.0),),
-                    "Intervals are not corrected for multiple comparisons: some of many strategies differ by chance.",
-                )
-            )  # fmt: skip
-    rows: list[tuple[Value, ...]] = [
-        (
-            arm.name,
-            arm.description,
-            *(arm.scores[metric] for metric in ("macro_f1", "accuracy")),
-            *_spread(arm.by_seed["macro_f1"]),
-        )
-        for arm in report.arms
-    ]
-    heads = ("strategy", "what it does", "macro F1", "accuracy", "lowest seed", "highest seed")
-    exhibits.append(Table("score_table", "All strategies", heads, tuple(rows)))
-    best = max(report.arms, key=lambda arm: arm.scores["macro_f1"].estimate)
-    answer = (
-        f"The highest macro F1 is that of {best.name}: {best.scores['macro_f1']} on {n_rows} test rows and "
-        f"{len(seeds)} seeds; the LLM itself has {report.annotator['macro_f1']}."
-    )
-    told = [
-        f"{best.name} minus {base}: {values['macro_f1']} macro F1{_said(values['macro_f1'])}."
-        for base, values in best.above.items()
-    ]
-    paired = f"Intervals are over {n_rows} test rows and {len(seeds)} seeds; differences are paired."
-    section = Section("strategies", "Which way to learn does best?", paired, tuple(exhibits))
-    return Page(
-        "Strategies compared",
-        (section,),
-        (*report.warnings(), answer, *told),
-        {name: str(value) for name, value in report.facts.items()},
-    )
 
 
 def grid_page(report: GridReport) -> Page:
@@ -151,17 +102,3 @@ def _cell_name(cell: CellReport, report: GridReport) -> str:
     parts = [cell.model.rstrip("/").rsplit("/", 1)[-1], cell.source]
     sized = len({each.size for each in report.cells}) > 1
     return ", ".join([*parts, f"{cell.rows:,} rows"] if sized else parts)
-
-
-def _spread(seeds: tuple[float, ...]) -> tuple[float, float]:
-    return (min(seeds), max(seeds)) if seeds else (float("nan"), float("nan"))
-
-
-def _said(value: Interval) -> str:
-    return (
-        ", above it" if value.low > 0 else ", below it" if value.high < 0 else ", not significantly different from it"
-    )
-
-
-def _word(name: str) -> str:
-    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)

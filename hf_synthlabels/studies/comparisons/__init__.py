@@ -1,1 +1,0 @@
-"""Comparisons on one task, each with its own report."""
