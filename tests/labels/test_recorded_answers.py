@@ -54,9 +54,9 @@ def test_the_raw_answers_agree_more(recorded: ModuleType, asked: Any) -> None:
     split, rows = asked
     human = [row.human for row in rows]
     spoken = shares(recorded.text_scores(human, [row.recorded for row in rows]))
-    found = shares(recorded.text_scores(human, [None if row.label is None else row.label.text for row in rows]))
+    result = shares(recorded.text_scores(human, [None if row.label is None else row.label.text for row in rows]))
     assert spoken == {"train": (0.610, 0.784), "validation": (0.502, 0.712)}[split]
-    assert found == {"train": (0.696, 0.838), "validation": (0.606, 0.770)}[split]
+    assert result == {"train": (0.696, 0.838), "validation": (0.606, 0.770)}[split]
 
 
 def test_answers_get_a_span_of_their_passage(asked: Any) -> None:
@@ -147,9 +147,9 @@ def test_answers_that_name_no_label_are_two_that_the_authors_left_out_too(record
 
 
 def test_media_bias(recorded: ModuleType) -> None:
-    found = {name: (answered, scores) for name, answered, scores in recorded.babe(folder("media_bias_babe"))}
-    assert len(found) == 13
-    answered, scores = found["gpt_4"]
+    result = {name: (answered, scores) for name, answered, scores in recorded.babe(folder("media_bias_babe"))}
+    assert len(result) == 13
+    answered, scores = result["gpt_4"]
     assert (answered, round(scores.scores["accuracy"].estimate, 4), round(scores.scores["macro_f1"].estimate, 4)) == (
         3021,
         0.8315,
@@ -157,6 +157,6 @@ def test_media_bias(recorded: ModuleType) -> None:
     )
     biased = next(each for each in scores.classes if each.name == "biased")
     assert shares((biased.precision, biased.recall)) == (0.934, 0.752)
-    answered, scores = found["gpt_3_5"]
+    answered, scores = result["gpt_3_5"]
     assert (answered, *shares((scores.scores["accuracy"], scores.scores["macro_f1"]))) == (3021, 0.758, 0.743)
-    assert found["mixtral_8x7b"][0] == 3003
+    assert result["mixtral_8x7b"][0] == 3003

@@ -26,8 +26,8 @@ def test_variants_have_the_most_frequent_spelling_first() -> None:
 
 
 def test_labels_in_one_spelling() -> None:
-    found = normalize_spelling(LABELS)
-    assert found == ["billing"] * 4 + ["refund", None, "new york", "new york"]
+    result = normalize_spelling(LABELS)
+    assert result == ["billing"] * 4 + ["refund", None, "new york", "new york"]
     assert normalize_spelling(["BILLING", "x"], ["Billing"]) == ["Billing", "x"]
 
 
@@ -97,8 +97,8 @@ def test_sample_and_merge_report_spellings_and_join_them_on_request() -> None:
 def test_the_verbs_take_the_option(tmp_path: Path) -> None:
     file = str(tmp_path / "rows.jsonl")
     spelled().to_json(file)
-    told = CliRunner().invoke(app, ["estimate", file])
-    assert "--normalize-labels" in told.output
+    invoked = CliRunner().invoke(app, ["estimate", file])
+    assert "--normalize-labels" in invoked.output
     joined = CliRunner().invoke(app, ["estimate", file, "--normalize-labels"])
     assert joined.exit_code == 0
     assert "--normalize-labels" not in joined.output

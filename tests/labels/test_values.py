@@ -105,7 +105,7 @@ def test_validate_reads_the_floats_of_a_data_frame() -> None:
 
 
 def agreement(label: Any, names: list[str], feature: Any = None) -> Any:
-    given = [[name for name, one in zip(names, row, strict=False) if one] for row in label]
+    given = [[name for name, item in zip(names, row, strict=False) if item] for row in label]
     rows = Dataset.from_dict({"llm_label": given, "label": label})
     if feature is not None:
         rows = rows.cast_column("label", feature)

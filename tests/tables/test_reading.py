@@ -119,8 +119,8 @@ def test_separator_and_encoding_are_detected(
     path = tmp_path / f"t-{encoding}.csv"
     path.write_bytes(content.encode(encoding))
     with caplog.at_level(logging.WARNING):
-        found = rows(path)
-    assert found == [
+        result = rows(path)
+    assert result == [
         {"text": f'a{separator} "b"{end}c', "label": "café", "note": 1},
         {"text": "it’s; a, text|\tb", "label": "1", "note": 2},
         {"text": None, "label": "naïve", "note": None},
@@ -164,10 +164,10 @@ def test_other_columns_are_numbers_where_all_cells_are(tmp_path: Path, subtests:
         with subtests.test(cells=cells, expected=expected):
             path = folder / "t.csv"
             path.write_text("text,n\n" + "".join(f"t,{cell}\n" for cell in cells), encoding="utf-8")
-            found = read_table(path, LABELS)["train"]
-            assert found["n"][:] == expected
-            assert [type(value) for value in found["n"]] == [type(value) for value in expected]
-            assert found.features["n"].dtype != "null"
+            result = read_table(path, LABELS)["train"]
+            assert result["n"][:] == expected
+            assert [type(value) for value in result["n"]] == [type(value) for value in expected]
+            assert result.features["n"].dtype != "null"
 
 
 @pytest.mark.parametrize("memory", [True, False], ids=["in memory", "in the cache"])
@@ -181,10 +181,10 @@ def test_types_come_from_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     content += [{"text": "end", "reason": "the answer names no label", "n": 0.5}] * 3
     path = tmp_path / f"t.{suffix}"
     write_table({"train": Dataset.from_list(content)}, path)
-    found = read_table(path)["train"]
-    assert len(found) == 20_003
-    assert found[-1] == content[-1]
-    assert found[0] == content[0]
+    result = read_table(path)["train"]
+    assert len(result) == 20_003
+    assert result[-1] == content[-1]
+    assert result[0] == content[0]
 
 
 NESTED_CELLS = {

@@ -51,9 +51,9 @@ def test_csv_holds_lists_as_json(tmp_path: Path) -> None:
     write_table(splits(), tmp_path / "t.csv")
     rows = read_table(tmp_path / "t.csv")["train"]
     for number, spelt in enumerate(SPELT):
-        found = list(rows[number].values())
-        assert [found[0], found[4]] == [spelt[0], spelt[4]]
-        assert [None if cell is None else json.loads(cell) for cell in found[1:4]] == spelt[1:4]
+        result = list(rows[number].values())
+        assert [result[0], result[4]] == [spelt[0], spelt[4]]
+        assert [None if cell is None else json.loads(cell) for cell in result[1:4]] == spelt[1:4]
 
 
 def test_missing_codes_in_lists_are_left_out(tmp_path: Path) -> None:

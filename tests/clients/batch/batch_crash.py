@@ -131,15 +131,15 @@ def ask(key: int) -> Request:
 def child(path: str, base_url: str, kill_at: int | str, pipe: Connection) -> None:
     """Answer all rows in batches; killed at a step, or told to the end."""
     retry.INITIAL_BACKOFF_S = 0.01
-    told: list[str] = []
+    log_lines: list[str] = []
     steps = Steps(kill_at, pipe)
     with ResponseStore(path) as store:
         client = BatchClient(model="m", store=store, base_url=base_url, api_key_env=None, polling=PACE)
-        with batch_log(told.append):
+        with batch_log(log_lines.append):
             completions = list(CachedClient(client, store).complete(map(ask, range(ROWS))))
             client.collect()
-    texts = {one.key: one.text if one.failure is None else one.failure.message for one in completions}
-    pipe.send(("done", texts, sum("resumed" in line for line in told), steps.done))
+    texts = {item.key: item.text if item.failure is None else item.failure.message for item in completions}
+    pipe.send(("done", texts, sum("resumed" in line for line in log_lines), steps.done))
 
 
 def start(path: Path, server: BatchServer, kill_at: int | str = 0) -> tuple[Any, Connection]:

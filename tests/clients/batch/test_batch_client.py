@@ -92,7 +92,7 @@ def texts(completions: dict[int, Completion]) -> list[str]:
 
 
 def reasons(completions: dict[int, Completion]) -> dict[int, str]:
-    return {key: one.failure.message for key, one in completions.items() if one.failure is not None}
+    return {key: item.failure.message for key, item in completions.items() if item.failure is not None}
 
 
 def echo(body: dict[str, Any]) -> str:
@@ -118,8 +118,8 @@ def test_batches_and_single_requests_share_their_answers(store: ResponseStore) -
     assert texts(in_batch) == [f"echo text {key:04d}" for key in range(5)]
     assert in_batch[0].usage == Usage(7, 2)
     assert in_batch[0].model == "tiny-1"
-    assert [one.stored for one in sorted(rerun, key=lambda one: one.key)] == [True] * 5 + [False] * 2
-    assert all(one.stored for one in again.values())
+    assert [item.stored for item in sorted(rerun, key=lambda item: item.key)] == [True] * 5 + [False] * 2
+    assert all(item.stored for item in again.values())
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_at_most_max_pending_requests_are_read(store: ResponseStore) -> None:
         next(completions)
         # Two full batches, and what was left up to the limit.
         assert len(read) == 25
-        assert len({one.key for one in completions}) == 99
+        assert len({item.key for item in completions}) == 99
         assert once(server)
 
 
@@ -179,7 +179,7 @@ def test_equal_requests_are_sent_once_and_all_answered(store: ResponseStore) -> 
     with BatchServer() as server:
         requests = [ask(0), ask(1), replace(ask(0), key=2), replace(ask(0), key=3, sample=1)]
         completions = list(make(server, store).complete(requests))
-        assert sorted(one.key for one in completions) == [0, 1, 2, 3]
+        assert sorted(item.key for item in completions) == [0, 1, 2, 3]
         # The second draw of a text is another request.
         assert server.billed == {"text 0000": 2, "text 0001": 1}
 
@@ -280,7 +280,7 @@ def test_a_batch_that_always_expires_fails_its_rows(store: ResponseStore) -> Non
     with BatchServer(ending=lambda _: "expired", served=1) as server:
         completions = run(server, store, range(5))
         assert [len(batch.lines) for batch in server.batches.values()] == [5, 4, 3]
-    assert [one.failure is None for _, one in sorted(completions.items())] == [True] * 3 + [False] * 2
+    assert [item.failure is None for _, item in sorted(completions.items())] == [True] * 3 + [False] * 2
     words = "batch_expired: This request was not served: expired. (in each of 3 batches)"
     assert reasons(completions) == {3: words, 4: words}
 
@@ -301,7 +301,7 @@ def test_a_batch_cancelled_during_the_run_fails_its_rows_until_the_next_run(stor
 
 def cancel_when_going(server: BatchServer, path: Path) -> None:
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and not any(one.status == "in_progress" for one in server.batches.values()):
+    while time.monotonic() < deadline and not any(item.status == "in_progress" for item in server.batches.values()):
         time.sleep(0.01)
     time.sleep(0.1)
     cancel_batch(path, "batch_1", polling=PACE)
@@ -485,7 +485,7 @@ def test_a_result_file_that_never_comes_is_an_error_and_nothing_is_bought_again(
         with pytest.raises(ClientError, match="no result file"):
             run(server, store, range(4), polling=replace(PACE, outage_timeout_s=0.1))
         assert len(server.batches) == 1
-        assert [one.state for one in list_batches(store.path)] == ["submitted"]
+        assert [item.state for item in list_batches(store.path)] == ["submitted"]
 
 
 def test_an_old_batch_that_is_gone_does_not_affect_other_requests(store: ResponseStore) -> None:
@@ -577,7 +577,7 @@ def test_an_interrupted_run_warns_and_the_next_run_resumes_its_batch(
         with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
             run(server, store, range(5), log=log)
         assert "1 batches continue at the provider (batch_1)" in caplog.text
-        assert [(one.state, one.batch_id) for one in list_batches(store.path)] == [("submitted", "batch_1")]
+        assert [(item.state, item.batch_id) for item in list_batches(store.path)] == [("submitted", "batch_1")]
         assert texts(run(server, store, range(5))) == [f"echo text {key:04d}" for key in range(5)]
         assert len(server.batches) == 1
         assert list_batches(store.path) == []
@@ -590,7 +590,7 @@ def test_a_run_with_other_rows_resumes_what_it_can(store: ResponseStore) -> None
         assert texts(completions) == [f"echo text {key:04d}" for key in range(4, 12)]
         assert [len(batch.lines) for batch in server.batches.values()] == [8, 4]
         # Those that nobody asked for are paid for, so they are there when they are.
-        assert all(one.stored for one in run(server, store, range(12)).values())
+        assert all(item.stored for item in run(server, store, range(12)).values())
         assert once(server)
 
 
@@ -600,7 +600,7 @@ def test_incomplete_answers_of_a_resumed_batch_are_not_bought_again(store: Respo
 
     with BatchServer(answer) as server:
         interrupted(server, store, range(3))
-        assert {one.finish_reason for one in run(server, store, range(3)).values()} == {"length"}
+        assert {item.finish_reason for item in run(server, store, range(3)).values()} == {"length"}
         assert once(server)
 
 
@@ -611,7 +611,7 @@ def test_results_that_no_run_requests_any_more_are_stored(store: ResponseStore) 
         server.batches["batch_1"].looks = 5
         run(server, store, range(50, 52))
         assert list_batches(store.path) == []
-        assert all(one.stored for one in run(server, store, range(3)).values())
+        assert all(item.stored for item in run(server, store, range(3)).values())
 
 
 def journal_of(store: ResponseStore, server: BatchServer) -> tuple[BatchJournal, tuple[str, str, Endpoint]]:
@@ -701,7 +701,7 @@ def test_answers_stored_meanwhile_are_not_bought(store: ResponseStore) -> None:
             list(CachedClient(online, store).complete(asked(range(2))))
 
         completions = list(client.complete(requests()))
-        assert sorted(one.text for one in completions) == [f"echo text {key:04d}" for key in range(3)]
+        assert sorted(item.text for item in completions) == [f"echo text {key:04d}" for key in range(3)]
         assert once(server)
         assert [len(batch.lines) for batch in server.batches.values()] == [1]
 
@@ -768,7 +768,7 @@ def test_the_budget_is_never_exceeded_and_cheaper_answers_make_room(store: Respo
 
     with BatchServer(looked) as server:
         completions = run(server, store, range(40), budget=account(store, budget_usd=budget))
-        answered = [one for one in completions.values() if one.failure is None]
+        answered = [item for item in completions.values() if item.failure is None]
         # The most is 41 prompt tokens and 10 of answer: 0.061. Of the budget, 0.2135, three cost 0.033 in the end.
         assert most == pytest.approx(0.061)
         assert [len(batch.lines) for batch in server.batches.values()][:2] == [3, 2]
@@ -776,7 +776,7 @@ def test_the_budget_is_never_exceeded_and_cheaper_answers_make_room(store: Respo
         # Until not even one more is certain to fit.
         left = budget - len(answered) * 0.011
         assert 0 <= left < most
-    failures = {one.failure.kind for one in completions.values() if one.failure is not None}
+    failures = {item.failure.kind for item in completions.values() if item.failure is not None}
     assert failures == {"over_budget"}
 
 
@@ -789,9 +789,9 @@ def test_collect_settles_a_batch_whose_answers_are_all_stored(store: ResponseSto
             next(completions)
         completions.close()  # type: ignore[attr-defined]  # it is a generator
         store.flush()
-        assert [one.state for one in list_batches(store.path)] == ["submitted"]
+        assert [item.state for item in list_batches(store.path)] == ["submitted"]
         client = make(server, store, budget=account(store, budget_usd=1.0))
-        assert all(one.stored for one in CachedClient(client, store).complete(asked(range(3))))
+        assert all(item.stored for item in CachedClient(client, store).complete(asked(range(3))))
         client.collect()
         assert list_batches(store.path) == []
         assert ledger(store) == [(3, 21, 6, 0.033, 0.033, 1)]
@@ -806,7 +806,7 @@ def test_the_batch_of_a_dead_run_keeps_its_reservation_until_it_is_resumed(store
         interrupted(server, store, range(3), budget=account(store, budget_usd=3.5 * most))
         # Other rows of the recipe: the money is away as long as the batch goes on.
         others = run(server, store, range(10, 12), budget=account(store, budget_usd=3.5 * most))
-        assert {one.failure.kind for one in others.values() if one.failure is not None} == {"over_budget"}
+        assert {item.failure.kind for item in others.values() if item.failure is not None} == {"over_budget"}
         assert texts(run(server, store, range(3), budget=account(store, budget_usd=3.5 * most))) == ["good"] * 3
         assert texts(run(server, store, range(10, 12), budget=account(store, budget_usd=3.5 * most))) == ["good"] * 2
         assert once(server)
@@ -820,7 +820,7 @@ def test_an_abandoned_batch_stays_charged(store: ResponseStore) -> None:
         (record,) = list_batches(store.path)
         cancel_batch(store.path, record.id, abandon=True)
         completions = run(server, store, range(3), budget=account(store, budget_usd=3.5 * most))
-        assert {one.failure.kind for one in completions.values() if one.failure is not None} == {"over_budget"}
+        assert {item.failure.kind for item in completions.values() if item.failure is not None} == {"over_budget"}
     rows = store.select("SELECT uncertain_requests, uncertain_usd FROM runs WHERE ended_at IS NOT NULL")
     assert rows == [(3, pytest.approx(3 * most))]
 
@@ -848,7 +848,7 @@ def test_batches_are_listed_and_cancelled_by_id(store: ResponseStore) -> None:
         cancelled = cancel_batch(store.path, "batch_1", polling=PACE)
         assert cancelled.status == "cancelling"
         assert cancelled.cancelled_at is not None
-        assert [one.state for one in list_batches(store.path, include_final=True)] == ["submitted"]
+        assert [item.state for item in list_batches(store.path, include_final=True)] == ["submitted"]
 
 
 def test_cancelling_a_batch_without_an_id_names_the_alternatives(store: ResponseStore) -> None:
@@ -909,7 +909,7 @@ def test_a_consumer_that_stops_early_loses_nothing(store: ResponseStore) -> None
             pass
         completions.close()  # type: ignore[attr-defined]  # it is a generator
         # The batch is over, but not all of it was taken.
-        assert [one.state for one in list_batches(store.path)] == ["submitted"]
+        assert [item.state for item in list_batches(store.path)] == ["submitted"]
         assert texts(run(server, store, range(10))) == ["good"] * 10
         assert len(server.batches) == 1
 

@@ -27,17 +27,17 @@ from tests.servers.batches import BatchServer
 pytestmark = pytest.mark.slow
 
 
-def is_clean(one: Crash) -> bool:
-    return one.complete and one.billed == ROWS and one.billed_twice == 0 and one.left == 0
+def is_clean(item: Crash) -> bool:
+    return item.complete and item.billed == ROWS and item.billed_twice == 0 and item.left == 0
 
 
 def test_a_kill_between_any_two_steps_buys_nothing_twice_and_loses_nothing() -> None:
     table = list(crash_table())
-    assert [one for one in table if not is_clean(one)] == []
+    assert [item for item in table if not is_clean(item)] == []
     # Each batch of the killed runs went on: none was made again.
-    assert {one.batches for one in table} == {3}
+    assert {item.batches for item in table} == {3}
     # Killed between making a batch and writing down its id: found in the provider's list.
-    adopted = {one.after for one in table if one.adopted}
+    adopted = {item.after for item in table if item.adopted}
     assert adopted == {"after POST batches", "before journal.advance"}
 
 
@@ -102,9 +102,9 @@ def test_ctrl_c_while_waiting_leaves_the_batch_to_the_next_run(tmp_path: Path) -
         process.join(30)
         assert process.exitcode not in (None, 0)
         going = list_batches(path)
-        assert [one.state for one in going] == ["submitted"] * 2
+        assert [item.state for item in going] == ["submitted"] * 2
         # Nobody holds them, so the next run does not wait for the dead one.
-        assert not any(one.has_live_owner for one in going)
+        assert not any(item.has_live_owner for item in going)
         server.looks = 1
         assert set(outcome(*start(path, server))[1].values()) == {"good"}
         assert set(server.billed.values()) == {1}

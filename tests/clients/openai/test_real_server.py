@@ -155,19 +155,19 @@ def rows(times: int = 1) -> Dataset:
     return Dataset.from_dict({"text": list(SAID) * times})
 
 
-def read(found: Dataset) -> dict[str, tuple[str, str | None]]:
-    names = found.features["llm"].int2str
+def read(result: Dataset) -> dict[str, tuple[str, str | None]]:
+    names = result.features["llm"].int2str
     return {
-        row["text"]: (STATUSES[row["llm_status"]], None if row["llm"] is None else names(row["llm"])) for row in found
+        row["text"]: (STATUSES[row["llm_status"]], None if row["llm"] is None else names(row["llm"])) for row in result
     }
 
 
 def test_every_answer_gets_its_status(server: str, model: str) -> None:
-    found = annotate(rows(), recipe(model, server))
-    assert read(found) == EXPECTED
+    result = annotate(rows(), recipe(model, server))
+    assert read(result) == EXPECTED
     here = annotate(rows(), recipe(model, None))
-    assert found["llm_raw"] == here["llm_raw"]
-    (record,), (local,) = provenance(found), provenance(here)
+    assert result["llm_raw"] == here["llm_raw"]
+    (record,), (local,) = provenance(result), provenance(here)
     # Tokens are counted by others as they are here.
     for count in ("rows", "requests", "prompt_tokens", "completion_tokens", "statuses"):
         assert record["tally"][count] == local["tally"][count], count
@@ -177,9 +177,9 @@ def test_every_answer_gets_its_status(server: str, model: str) -> None:
 
 def test_many_rows_at_once(server: str, model: str) -> None:
     numbered = Dataset.from_dict({"text": list(SAID), "copy": [0] * len(SAID)})
-    found = annotate(numbered, recipe(model, server, max_in_flight=8, num_samples=6, temperature=0.01))
+    result = annotate(numbered, recipe(model, server, max_in_flight=8, num_samples=6, temperature=0.01))
     # The same row, asked six times in any company, at next to no temperature.
-    for row in found:
+    for row in result:
         raw = json.loads(row["llm_raw"])
         assert len(raw) == 6
         assert len(set(raw)) == 1, row["text"]
@@ -187,41 +187,41 @@ def test_many_rows_at_once(server: str, model: str) -> None:
 
 def test_a_row_beyond_the_context_fails_and_the_others_do_not(llama_cpp: str) -> None:
     texts = ["the goal of the match", "goal " * 6000, "an actor in a scene"]
-    found = annotate(Dataset.from_dict({"text": texts}), recipe("tiny", llama_cpp))
-    assert [STATUSES[code] for code in found["llm_status"]] == ["labelled", "failed", "labelled"]
-    assert "(HTTP 400)" in found["llm_note"][1]
+    result = annotate(Dataset.from_dict({"text": texts}), recipe("tiny", llama_cpp))
+    assert [STATUSES[code] for code in result["llm_status"]] == ["labelled", "failed", "labelled"]
+    assert "(HTTP 400)" in result["llm_note"][1]
 
 
 def test_a_form_that_the_server_ignores_is_found_out(transformers_serve: str, model: str) -> None:
     # It takes `response_format` and does nothing about it.
-    found = annotate(rows(), recipe(model, transformers_serve, response_format="auto"))
+    result = annotate(rows(), recipe(model, transformers_serve, response_format="auto"))
     assert probed() == [("text",)]
-    assert read(found) == EXPECTED
+    assert read(result) == EXPECTED
 
 
 def test_a_form_that_is_insisted_on_leaves_answers_as_they_are(transformers_serve: str, model: str) -> None:
-    found = annotate(rows(), recipe(model, transformers_serve, response_format="json_schema"))
+    result = annotate(rows(), recipe(model, transformers_serve, response_format="json_schema"))
     # The model was not trained on this prompt and may copy any part of it, `abstain` included.
-    assert {status for status, _ in read(found).values()} <= {"unparsed", "truncated", "labelled", "abstained"}
-    names = found.features["llm"].int2str
-    for row in found:
+    assert {status for status, _ in read(result).values()} <= {"unparsed", "truncated", "labelled", "abstained"}
+    names = result.features["llm"].int2str
+    for row in result:
         if row["llm"] is not None:
             assert names(row["llm"]) in row["llm_raw"].casefold()
 
 
 def test_a_server_that_holds_to_a_schema_leaves_nothing_unread(llama_cpp: str) -> None:
-    found = annotate(rows(), recipe("tiny", llama_cpp, response_format="auto", max_tokens=60))
+    result = annotate(rows(), recipe("tiny", llama_cpp, response_format="auto", max_tokens=60))
     assert probed() == [("json_schema",)]
-    for row in found:
+    for row in result:
         assert STATUSES[row["llm_status"]] in ("labelled", "abstained")
         assert json.loads(row["llm_raw"])["label"] in ("film", "sport", "abstain")
 
 
 def test_log_probabilities_are_those_of_weighing(llama_cpp: str, model: str) -> None:
     texts = Dataset.from_dict({"text": ["the goal of the match", "an actor in a scene"]})
-    told = annotate(texts, recipe("tiny", llama_cpp, logprobs=True))
+    labeled = annotate(texts, recipe("tiny", llama_cpp, logprobs=True))
     weighed = annotate(texts, recipe(model, None, scoring=True))
-    for there, here in zip(told, weighed, strict=True):
+    for there, here in zip(labeled, weighed, strict=True):
         assert there["llm"] == here["llm"]
         # Weighing knows of abstaining, and the server shows no more than its twenty likeliest tokens.
         film, sport = here["llm_probs"]
@@ -230,9 +230,9 @@ def test_log_probabilities_are_those_of_weighing(llama_cpp: str, model: str) -> 
 
 
 def test_a_server_that_knows_no_log_probabilities_gives_labels_without(transformers_serve: str, model: str) -> None:
-    found = annotate(rows(), recipe(model, transformers_serve, logprobs=True))
-    assert read(found) == EXPECTED
-    assert found["llm_confidence"] == [None] * len(SAID)
+    result = annotate(rows(), recipe(model, transformers_serve, logprobs=True))
+    assert read(result) == EXPECTED
+    assert result["llm_confidence"] == [None] * len(SAID)
 
 
 def test_a_model_that_the_server_does_not_know_stops_the_run(transformers_serve: str) -> None:

@@ -376,8 +376,8 @@ def test_messages_are_one_line_without_halves_of_characters_and_without_secrets(
 # Usage
 
 
-def usage(told: Any) -> Usage:
-    reply = read_reply(0, {"choices": [{"message": {"content": "film"}}], "usage": told})
+def usage(counts: Any) -> Usage:
+    reply = read_reply(0, {"choices": [{"message": {"content": "film"}}], "usage": counts})
     assert isinstance(reply, Completion)
     return reply.usage
 
@@ -409,9 +409,9 @@ def test_usage(subtests: pytest.Subtests) -> None:
         ({}, Usage()),
         (None, Usage()),
     ]
-    for told, read in cases:
-        with subtests.test(told=told, read=read):
-            assert usage(told) == read
+    for counts, read in cases:
+        with subtests.test(counts=counts, read=read):
+            assert usage(counts) == read
 
 
 # JSON

@@ -67,16 +67,16 @@ def damage(path: Path, *numbers: int) -> None:
 
 
 def test_a_whole_store_is_valid(path: Path) -> None:
-    found = verify(path)
-    assert (found.answers, found.damaged, found.faults, found.is_valid) == (500, (), (), True)
+    result = verify(path)
+    assert (result.answers, result.damaged, result.faults, result.is_valid) == (500, (), (), True)
 
 
 def test_damaged_answers_are_named_and_left_as_they_are(path: Path) -> None:
     damage(path, 7, 9)
     before = path.read_bytes()
-    found = verify(path)
-    assert found.damaged == (f"{7:064x}", f"{9:064x}")
-    assert not found.is_valid
+    result = verify(path)
+    assert result.damaged == (f"{7:064x}", f"{9:064x}")
+    assert not result.is_valid
     assert path.read_bytes() == before
     with ResponseStore(path) as store:
         assert set(store.get(f"{number:064x}" for number in range(6, 11))) == {f"{n:064x}" for n in (6, 8, 10)}
@@ -93,15 +93,15 @@ def test_an_answer_that_is_no_text_any_more_is_damaged(path: Path) -> None:
 def test_a_store_is_checked_while_others_write_to_it(path: Path, store: ResponseStore) -> None:
     store.put("f" * 64, answer("the last"))
     store.flush()
-    found = verify(path)
-    assert (found.answers, found.is_valid) == (501, True)
+    result = verify(path)
+    assert (result.answers, result.is_valid) == (501, True)
 
 
 def test_a_torn_file_and_a_file_of_something_else_are_told(path: Path, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5000])
-    found = verify(path)
-    assert found.faults
-    assert found.answers < 500
+    result = verify(path)
+    assert result.faults
+    assert result.answers < 500
     (tmp_path / "other.sqlite").write_text("this is no database, but a text of some length " * 50)
     assert verify(tmp_path / "other.sqlite").faults == ("file is not a database",)
     (tmp_path / "empty.sqlite").touch()

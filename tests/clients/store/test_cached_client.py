@@ -252,7 +252,7 @@ def test_two_that_share_a_store_share_the_work(tmp_path: Path) -> None:
     assert sorted(asked) == sorted(f"text {key}" for key in range(600))
     assert min(len(client.requests) for client in clients) > 100
     for completions in done.values():
-        assert {one.key: one.text for one in completions} == {key: f"TEXT {key}" for key in range(600)}
+        assert {item.key: item.text for item in completions} == {key: f"TEXT {key}" for key in range(600)}
 
 
 HOLDER = """
@@ -286,7 +286,7 @@ def test_what_a_killed_process_had_on_the_way_is_asked_here(store: ResponseStore
         first = [next(completions).key for _ in range(6)]
         assert sorted(first) == [0, 1, 2, 4, 6, 7]
         child.send_signal(signal.SIGKILL)
-        assert sorted(one.key for one in completions) == [3, 5]
+        assert sorted(item.key for item in completions) == [3, 5]
     assert len(client.requests) == 8
 
 
@@ -297,7 +297,7 @@ def test_a_process_that_is_halted_is_not_waited_for_forever(
     with holder(store, [RequestKeys(client.identity).of(ask(1))]):
         kept = CachedClient(client, store, outage_timeout_s=0.3)
         began = time.monotonic()
-        assert {one.key for one in kept.complete(map(ask, range(3)))} == {0, 1, 2}
+        assert {item.key for item in kept.complete(map(ask, range(3)))} == {0, 1, 2}
         assert time.monotonic() - began >= 0.3
     assert "No result from the other process for 0 s" in caplog.text
     assert len(store) == 3
@@ -315,7 +315,7 @@ def test_a_run_that_is_left_early_holds_nothing_back(tmp_path: Path, store: Resp
 
 def test_what_failed_is_free_for_others(tmp_path: Path, store: ResponseStore) -> None:
     failing = ScriptedClient(lambda _: Completion(-1, failure=Failure("timeout", "too late")))
-    assert all(one.failure for one in run(failing, store, map(ask, range(3))).values())
+    assert all(item.failure for item in run(failing, store, map(ask, range(3))).values())
     client = ScriptedClient(upper)
     with ResponseStore(tmp_path / "answers.sqlite") as other:
         assert len(run(client, other, map(ask, range(3)))) == 3

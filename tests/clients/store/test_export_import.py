@@ -158,9 +158,9 @@ def imported(store: ResponseStore, file: Path, *lines: object, keep: bool = Fals
 @pytest.fixture
 def lines(filled: Path, tmp_path: Path) -> list[dict[str, object]]:
     export_store(filled, tmp_path / "lines.jsonl")
-    found = map(json.loads, (tmp_path / "lines.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"))
+    actual = map(json.loads, (tmp_path / "lines.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"))
     order = {key(number): number for number in range(COUNT)}
-    return sorted(found, key=lambda line: order.get(line.get("request"), COUNT))
+    return sorted(actual, key=lambda line: order.get(line.get("request"), COUNT))
 
 
 def test_another_answer_to_the_same_request_is_refused_and_nothing_is_imported(

@@ -55,8 +55,8 @@ def test_many_keys_at_once(path: Path) -> None:
         for number in range(1200):
             store.put(f"key {number}", {"text": str(number)})
         store.flush()
-        found = store.get(f"key {number}" for number in range(2000))
-    assert found == {f"key {number}": {"text": str(number)} for number in range(1200)}
+        actual = store.get(f"key {number}" for number in range(2000))
+    assert actual == {f"key {number}": {"text": str(number)} for number in range(1200)}
 
 
 def test_without_flush_it_is_written_by_itself(path: Path) -> None:
@@ -152,8 +152,8 @@ def test_kill_after_flush_loses_nothing(path: Path) -> None:
     child = start(path, "child", 120, "kill")
     assert child.wait(30) == -signal.SIGKILL
     with ResponseStore(path) as store:
-        found = store.get(f"child {number}" for number in range(120))
-        assert found == {f"child {number}": {"text": str(number)} for number in range(120)}
+        actual = store.get(f"child {number}" for number in range(120))
+        assert actual == {f"child {number}": {"text": str(number)} for number in range(120)}
         store.put("after", {"text": "good"})
         store.flush()
         assert store.get(["after"]) == {"after": {"text": "good"}}
@@ -168,8 +168,8 @@ def test_processes_that_write_at_once_lose_nothing_and_see_each_other(path: Path
         assert [child.wait(60) for child in children] == [0, 0]
         assert len(store) == 900
         for name in ("left", "right", "here"):
-            found = store.get(f"{name} {number}" for number in range(300))
-            assert found == {f"{name} {number}": {"text": str(number)} for number in range(300)}
+            actual = store.get(f"{name} {number}" for number in range(300))
+            assert actual == {f"{name} {number}": {"text": str(number)} for number in range(300)}
 
 
 def test_stores_opened_at_once_on_a_new_file_do_not_disturb_each_other(path: Path) -> None:
@@ -309,14 +309,14 @@ def test_a_group_that_cannot_be_written_is_an_error_for_all_who_wait_for_it(
     if fails == "after the grant":
         store._writer.call("execute", "INSERT INTO no_such_table VALUES (1)", [()])
     answer.add_done_callback(lambda _: 1 // 0)
-    told = threading.Event()
-    answer.add_done_callback(lambda _: told.set())
+    done = threading.Event()
+    answer.add_done_callback(lambda _: done.set())
     full.set()
     for waiting in (granted, answer):
         with pytest.raises(StoreError, match="no such table"):
             waiting.result(10)
     # A callback that raises keeps no other from running.
-    assert told.wait(10)
+    assert done.wait(10)
     with pytest.raises(StoreError, match="no such table"):
         store.flush()
     connection = sqlite3.connect(path)

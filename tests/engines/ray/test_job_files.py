@@ -58,9 +58,9 @@ def test_a_table_keeps_its_features(folder: Folder) -> None:
     features = Features({"label": ClassLabel(names=["film", "sport"]), "text": Value("string")})
     table = pa.table({"label": [1, None], "text": ["a", "b"]}, schema=features.arrow_schema)
     folder.write_table("t.parquet", table)
-    found = folder.read_table("t.parquet")
-    assert found.equals(table)
-    assert Features.from_arrow_schema(found.schema) == features
+    result = folder.read_table("t.parquet")
+    assert result.equals(table)
+    assert Features.from_arrow_schema(result.schema) == features
 
 
 def test_a_folder_can_be_pickled(folder: Folder) -> None:
@@ -86,7 +86,7 @@ def test_a_file_that_is_being_written_is_not_seen(tmp_path: Path) -> None:
     done.set()
     thread.join()
     assert seen
-    assert all(found == content for found in seen)
+    assert all(result == content for result in seen)
 
 
 def test_partial_files_are_not_listed(tmp_path: Path) -> None:

@@ -243,9 +243,9 @@ def test_after_a_kill_nothing_is_asked_again_but_what_was_on_the_way(case: Case)
 def actors(case: Case, kind: str = "ray::MapWorker") -> list[int]:
     """The numbers of the processes that label, or of others, in the cluster of these tests."""
     lines = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    found = [line.split(maxsplit=2) for line in lines.splitlines()]
-    parents = {pid for pid, _, title in found if "raylet" in title and case.address in title}
-    return [int(pid) for pid, parent, title in found if parent in parents and title.startswith(kind)]
+    actual = [line.split(maxsplit=2) for line in lines.splitlines()]
+    parents = {pid for pid, _, title in actual if "raylet" in title and case.address in title}
+    return [int(pid) for pid, parent, title in actual if parent in parents and title.startswith(kind)]
 
 
 def test_the_death_of_a_worker_costs_its_requests_in_flight(case: Case) -> None:

@@ -70,8 +70,8 @@ def test_an_answer_paid_by_one_worker_serves_the_others(keeper: BudgetActor) -> 
     for texts in (["a", "b"], ["b", "c"]):
         store = remote_store(keeper)
         client = CachedClient(ScriptedClient(answer), store)
-        found = {completion.key: completion.text for completion in client.complete(requests(texts))}
-        assert found == {number: text.upper() for number, text in enumerate(texts)}
+        actual = {completion.key: completion.text for completion in client.complete(requests(texts))}
+        assert actual == {number: text.upper() for number, text in enumerate(texts)}
         store.close()
     assert asked == ["a", "b", "c"]
 

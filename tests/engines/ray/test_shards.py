@@ -217,10 +217,10 @@ def test_labels_are_joined_in_the_order_of_the_source() -> None:
         # Two actors labelled the same row; the finished one counts.
         labels(a="failed"),
     ]
-    found = join_labels(["a", "b", "c"], parts, "llm_label")
-    assert found.column_names == ["llm_label", "llm_label_status", "llm_label_note"]
-    assert found.column("llm_label").to_pylist() == [0, 1, 0]
-    assert found.column("llm_label_note").to_pylist() == ["labelled!", "failed!", "labelled!"]
+    result = join_labels(["a", "b", "c"], parts, "llm_label")
+    assert result.column_names == ["llm_label", "llm_label_status", "llm_label_note"]
+    assert result.column("llm_label").to_pylist() == [0, 1, 0]
+    assert result.column("llm_label_note").to_pylist() == ["labelled!", "failed!", "labelled!"]
     with pytest.raises(StoreError, match="'d'"):
         join_labels(["a", "d"], parts, "llm_label")
 
@@ -310,9 +310,9 @@ def test_a_result_is_complete_or_missing(output: Folder) -> None:
     assert read_result(output, "films-1") is None
     data.write("train-00000-of-00001.parquet", b"1")
     assert read_result(output, "films-1") is None
-    found = finish_result(output, "films-1", {"train": (["train-00000-of-00001.parquet"], {"recipe": "films"})}, 0)
-    assert found[0].files == (f"{data}/train-00000-of-00001.parquet",)
-    assert read_result(output, "films-1") == found
+    result = finish_result(output, "films-1", {"train": (["train-00000-of-00001.parquet"], {"recipe": "films"})}, 0)
+    assert result[0].files == (f"{data}/train-00000-of-00001.parquet",)
+    assert read_result(output, "films-1") == result
     assert read_result(output, "films-2") is None
     data.remove("train-00000-of-00001.parquet")
     assert read_result(output, "films-1") is None

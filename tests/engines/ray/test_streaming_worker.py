@@ -94,12 +94,12 @@ def test_each_thread_gets_its_own_labels() -> None:
     worker = make_worker(opener)
     counts = [5, 1, 17, 8, 3, 40]
     with ThreadPoolExecutor(3) as threads:
-        found = list(threads.map(lambda count: worker.label(table(f"t{count}", count)), counts))
-    for count, (labels, tally) in zip(counts, found, strict=True):
+        actual = list(threads.map(lambda count: worker.label(table(f"t{count}", count)), counts))
+    for count, (labels, tally) in zip(counts, actual, strict=True):
         assert labels.column("llm_label").to_pylist() == codes(count)
         assert tally["rows"] == count
     total = RunStats()
-    for _, tally in found:
+    for _, tally in actual:
         total.add(tally)
     assert (total.rows, total.requests, total.prompt_tokens) == (74, 74, 740)
     assert opener.open == 0
@@ -121,9 +121,9 @@ def test_requests_of_one_group_are_never_counted_for_another() -> None:
     # Of six and of seven rows, so that neither fills its rounds.
     asked = [("ta", 6, "train"), ("tb", 7, "test"), ("tc", 6, "train"), ("td", 7, "test")]
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda one: worker.label(table(one[0], one[1]), one[2])[1], asked))
+        actual = list(threads.map(lambda item: worker.label(table(item[0], item[1]), item[2])[1], asked))
     of_group = {
-        group: sum(tally["requests"] for tally, one in zip(found, asked, strict=True) if one[2] == group)
+        group: sum(tally["requests"] for tally, item in zip(actual, asked, strict=True) if item[2] == group)
         for group in ("train", "test")
     }
     assert of_group == {"train": 12, "test": 14}

@@ -41,21 +41,21 @@ def test_a_cluster_gives_the_answers_of_one_machine(
     }
     study = Study.from_dict(content, folder=tmp_path)
     here = run_study(study, tmp_path / "here")
-    told: list[str] = []
+    log_lines: list[str] = []
     there = run_study(
         study,
         tmp_path / "there",
         engine=jobs_on(Engine(name="ray", cpus_per_actor=0.5, actors=2)),
-        progress=told.append,
+        progress=log_lines.append,
     )
-    assert [(one.cell, one.answers, one.rows) for one in there.tasks[0].cells] == [
-        (one.cell, one.answers, one.rows) for one in here.tasks[0].cells
+    assert [(item.cell, item.answers, item.rows) for item in there.tasks[0].cells] == [
+        (item.cell, item.answers, item.rows) for item in here.tasks[0].cells
     ]
     assert there.facts is not None
     # One row teaches nothing, on a cluster neither.
     assert len(there.facts["failed"]) == 4
     # Of one row both sources have the same labels: one training for two cells.
-    assert told[-1].startswith("8 of 8 cells")
-    told.clear()
-    run_study(study, tmp_path / "there", progress=told.append)
-    assert told == ["8 of 8 cells were there before"]
+    assert log_lines[-1].startswith("8 of 8 cells")
+    log_lines.clear()
+    run_study(study, tmp_path / "there", progress=log_lines.append)
+    assert log_lines == ["8 of 8 cells were there before"]

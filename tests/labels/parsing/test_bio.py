@@ -56,10 +56,10 @@ def test_tags_that_break_the_rules_are_read_as_the_conll_scorer_does(subtests: p
         ("B-person I-place O O O O O", [("Ann", "person"), ("Lee", "place")]),
         ("O O O O O O I-place", [("York", "place")]),
     ]
-    for tags, found in cases:
-        with subtests.test(tags=tags, found=found):
+    for tags, result in cases:
+        with subtests.test(tags=tags, result=result):
             entities = from_bio(OFFSETS, tags.split(), TEXT)
-            assert [(entity.text, entity.label) for entity in entities] == found
+            assert [(entity.text, entity.label) for entity in entities] == result
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["person", "place", None])), max_size=8))
@@ -96,9 +96,9 @@ def test_entities_that_cut_through_tokens_come_back_as_whole_tokens(
     ]
     tags = to_bio(offsets, entities)
     assert len(tags) == len(offsets)
-    found = from_bio(offsets, tags, text)
+    result = from_bio(offsets, tags, text)
     starts, ends = {start for start, _ in offsets}, {end for _, end in offsets}
-    for entity in found:
+    for entity in result:
         assert entity.start in starts
         assert entity.end in ends
         assert text[entity.start : entity.end] == entity.text
@@ -113,4 +113,4 @@ def test_entities_that_cut_through_tokens_come_back_as_whole_tokens(
             for given in entities
         )
     # Tags made from tags are the same tags.
-    assert to_bio(offsets, found) == tags
+    assert to_bio(offsets, result) == tags

@@ -184,8 +184,8 @@ def test_entities_are_located_or_the_answer_is_unparsed(subtests: pytest.Subtest
             answer = parse(NER, text, TEXT)
             assert answer.label == label, answer.reason
             assert answer.status == ("unparsed" if label is None else "labelled")
-            for found in label or ():
-                assert TEXT[found.start : found.end] == found.text
+            for result in label or ():
+                assert TEXT[result.start : result.end] == result.text
 
 
 def test_entity_outside_a_longer_one_is_preferred() -> None:
