@@ -1,4 +1,4 @@
-"""What others can use of a report: the numbers of each exhibit as CSV and JSON, each figure as SVG and PNG."""
+"""Exhibits as files: numbers as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PARTS = ("estimate", "low", "high", "n", "level", "method")
 
 
 def figure_table(figure: Figure) -> Table:
-    """All numbers that a figure draws, as a table; fitted lines are left to the JSON."""
+    """Numbers of a figure as a table, without fitted lines."""
     match figure:
         case Intervals():
             columns, rows = _of_intervals(figure)
@@ -39,7 +39,7 @@ def figure_table(figure: Figure) -> Table:
             columns = (f"human label \\ {figure.across}", *figure.columns)
             rows = [(name, *line) for name, line in zip(figure.rows, figure.counts, strict=True)]
         case Calibration():
-            columns = ("bin", "mean confidence", "share right")
+            columns = ("bin", "mean confidence", "accuracy")
             rows = [(str(place), mean, share) for place, (mean, share) in enumerate(figure.bins, 1)]
         case Bars():
             names, panels = named_rows(figure.panels.values())
@@ -52,9 +52,9 @@ def figure_table(figure: Figure) -> Table:
 
 
 def csv_text(exhibit: Exhibit) -> str:
-    """The numbers as CSV, unrounded: an interval takes six columns, nothing stands where nothing is known.
+    """Unrounded numbers as CSV: an interval has six columns, missing values are empty.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe; the JSON has it as it is.
+    An apostrophe precedes texts that a spreadsheet would read as formulas; the JSON is unchanged.
     """
     table = exhibit if isinstance(exhibit, Table) else figure_table(exhibit)
     spread = [any(isinstance(row[place], Interval) for row in table.rows) for place in range(len(table.columns))]
@@ -73,7 +73,7 @@ def csv_text(exhibit: Exhibit) -> str:
 
 
 def json_text(exhibit: Exhibit) -> str:
-    """The exhibit as JSON, fitted lines and all."""
+    """The exhibit as JSON, including fitted lines."""
     return json.dumps(plain_exhibit(exhibit), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

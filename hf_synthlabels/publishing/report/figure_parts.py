@@ -59,9 +59,9 @@ def limits(values: Iterable[float]) -> Limits:
 
 def close(place: Any, values: Iterable[float]) -> Limits:
     """Set the horizontal limits around values."""
-    found = limits(values)
-    place.set_xlim(*found)
-    return found
+    ends = limits(values)
+    place.set_xlim(*ends)
+    return ends
 
 
 def grid(place: Any, axis: str, most: int = 5) -> None:

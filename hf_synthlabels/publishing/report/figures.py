@@ -1,4 +1,4 @@
-"""The figures of a report: one way to draw each kind of exhibit."""
+"""Figures of a report, one function per kind of exhibit."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Bars, Calibration, Counts, Curves, Figure, Intervals, Scatter
 
 SWITCH = 0.735
-"""The share from which on the numbers of a confusion matrix are written in the other colour; see `theme`."""
+"""The share from which on the numbers of a confusion matrix are written in the other color; see `theme`."""
 MAX_NAMES = 8
 LONG_NAME = 12
 
 
 def draw(figure: Figure) -> SvgFigure:
-    """A figure in all its forms; what has no numbers says so.
+    """Draw a figure; one without numbers states that.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -65,13 +65,13 @@ def _intervals(figure: Intervals) -> SvgFigure:
             first = place.get_subplotspec().colspan.start == 0
             rows_axis(place, [fold(name) if first else "" for name in names], above=0.45 * len(figure.marks))
             ends = [value for _, value in figure.marks]
-            ends += [end for one in known for end in (one.estimate, one.low, one.high)]
+            ends += [end for value in known for end in (value.estimate, value.low, value.high)]
             low, high = close(place, ends)
             digits = decimals([*known, *(value for _, value in figure.marks)])
             for row, value in enumerate(values):
                 if value is None or math.isnan(value.estimate):
-                    said = "not measured" if value is None else UNDEFINED
-                    place.text(low, row, f" {said}", va="center", fontsize=8, color=LIGHT["soft"])
+                    text = "not measured" if value is None else UNDEFINED
+                    place.text(low, row, f" {text}", va="center", fontsize=8, color=LIGHT["soft"])
                     continue
                 _range(place, row, value, low, high)
                 text = number(value.estimate, digits) + (f" (n = {value.n:,})" if each else "")
@@ -86,20 +86,20 @@ def _intervals(figure: Intervals) -> SvgFigure:
 
 def _range(place: Any, row: int, value: Interval, low: float, high: float) -> None:
     """The interval as a line, open where it has no end, and the estimate as a point."""
-    colour = LIGHT["s0"]
+    color = LIGHT["s0"]
     if not (math.isnan(value.low) or math.isnan(value.high)):
         place.plot(
             [max(value.low, low), min(value.high, high)],
             [row, row],
-            color=colour,
+            color=color,
             linewidth=2.2,
             solid_capstyle="round",
         )
         for end, edge, mark in ((value.low, low, "<"), (value.high, high, ">")):
             if math.isinf(end):
-                place.plot([edge], [row], mark, color=colour, markersize=6, clip_on=False)
+                place.plot([edge], [row], mark, color=color, markersize=6, clip_on=False)
     if math.isfinite(value.estimate):
-        place.plot([value.estimate], [row], "o", color=colour, markersize=5.5)
+        place.plot([value.estimate], [row], "o", color=color, markersize=5.5)
 
 
 def _above(place: Any, text: str, x: float, row: int, low: float, high: float) -> None:
@@ -157,8 +157,8 @@ def _cell(place: Any, row: int, column: int, count: int, share: float) -> None:
     place.add_patch(patches(corner, 0.96, 0.94, facecolor=LIGHT["head"], linewidth=0))
     if count:
         place.add_patch(patches(corner, 0.96, 0.94, facecolor=LIGHT["ramp"], alpha=share, linewidth=0))
-    colour = LIGHT["soft"] if not count else LIGHT["low"] if share < SWITCH else LIGHT["high"]
-    place.text(column + 0.5, row + 0.5, f"{count:,}", ha="center", va="center", fontsize=7.5, color=colour)
+    color = LIGHT["soft"] if not count else LIGHT["low"] if share < SWITCH else LIGHT["high"]
+    place.text(column + 0.5, row + 0.5, f"{count:,}", ha="center", va="center", fontsize=7.5, color=color)
 
 
 def _calibration(figure: Calibration) -> SvgFigure:
@@ -170,7 +170,7 @@ def _calibration(figure: Calibration) -> SvgFigure:
         low = max(0.0, math.floor(10 * low) / 10)
         above.plot([low, 1], [low, 1], linestyle=(0, (4, 3)), color=LIGHT["soft"], linewidth=1)
         above.annotate(
-            "as sure as right", (low + 0.42 * (1 - low),) * 2, (-6, 6), textcoords="offset points", ha="right",
+            "perfect calibration", (low + 0.42 * (1 - low),) * 2, (-6, 6), textcoords="offset points", ha="right",
             fontsize=8, color=LIGHT["soft"],
         )  # fmt: skip
         for mean, share in known:
@@ -178,8 +178,8 @@ def _calibration(figure: Calibration) -> SvgFigure:
                 above.plot([mean, mean], [share.low, share.high], color=LIGHT["s0"], linewidth=2)
         above.plot([m for m, _ in known], [s.estimate for _, s in known], "o", color=LIGHT["s0"], markersize=5.5)
         above.set(xlim=(low - 0.02, 1.02), ylim=(low - 0.03, 1.03))
-        above.set_ylabel("share right")
-        gaps = [second - first for (first, _), (second, _) in pairwise(sorted(known, key=lambda one: one[0]))]
+        above.set_ylabel("accuracy")
+        gaps = [second - first for (first, _), (second, _) in pairwise(sorted(known, key=lambda pair: pair[0]))]
         wide = max(0.01, min([0.06 * (1 - low), *(0.8 * gap for gap in gaps if gap > 0)]))
         below.bar([mean for mean, _ in known], [share.n for _, share in known], width=wide, color=LIGHT["s6"])
         for mean, share in known:

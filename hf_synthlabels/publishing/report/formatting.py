@@ -1,4 +1,4 @@
-"""Numbers and names as a reader sees them: as many decimals as a column needs, and no value that looks like another."""
+"""Formatting of numbers and names for readers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 UNKNOWN = "unknown"
 NOT_ASKED = "–"
-"""In a column of numbers: there is nothing that could be measured here."""
+"""Cell of a numeric column without a possible measurement."""
 UNDEFINED = "undefined"
 MINUS = "−"
 NUMBER = re.compile(r"[<>≤≥]?\s?[-−+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?(\s?%)?")
@@ -29,11 +29,11 @@ class NamedRows(NamedTuple, Generic[T]):
 
     names: list[str]
     panels: list[list[T | None]]
-    """For each panel its value of each name, None where it has none."""
+    """Values of each panel by name; None if missing."""
 
 
 def one_line(text: str) -> str:
-    """A text on one line, without characters that show nothing and that XML could not hold."""
+    """A text on one line, without invisible characters."""
     return " ".join(INVISIBLE.sub("", str(text)).split())
 
 
@@ -52,7 +52,7 @@ def decimals(values: Iterable[Value]) -> int:
 
 
 def number(value: float, places: int) -> str:
-    """A number with that many decimals; what would be rounded to nothing keeps its first digit."""
+    """A number with a number of decimals; a number that would round to 0 keeps its first digit."""
     if math.isnan(value):
         return UNDEFINED
     if math.isinf(value):
@@ -66,7 +66,7 @@ def number(value: float, places: int) -> str:
 
 
 def interval_words(value: Interval, places: int) -> str:
-    """The two ends, or that there are none."""
+    """Limits of an interval, or that there are none."""
     if math.isnan(value.estimate):
         return ""
     if math.isnan(value.low) or math.isnan(value.high):
@@ -75,7 +75,7 @@ def interval_words(value: Interval, places: int) -> str:
 
 
 def named_rows(panels: Iterable[Sequence[tuple[str, T | None]]]) -> NamedRows[T]:
-    """The rows of several panels side by side, by name; names that stand twice in a panel stay apart."""
+    """Rows of several panels by name; repeated names in a panel are separate rows."""
     keyed: list[dict[tuple[str, int], T | None]] = []
     for rows in panels:
         seen: Counter[str] = Counter()
@@ -106,24 +106,26 @@ def value_words(value: Value, places: int) -> str:
 
 
 def are_numbers(values: Iterable[Value]) -> bool:
-    """Whether a column holds numbers, also such as `< 0.001`, but for what is unknown or was not measured."""
+    """Whether a column is numeric, including values such as `< 0.001` and missing ones."""
     return all(not isinstance(value, str) or value == NOT_ASKED or NUMBER.fullmatch(value) for value in values)
 
 
 def level_words(values: Iterable[Value]) -> str:
-    """How the intervals among values were made: their level and their methods; nothing where there are none."""
-    made: dict[str, list[str]] = {}
+    """Levels and methods of the intervals among values; empty without intervals."""
+    methods_by_level: dict[str, list[str]] = {}
     for value in values:
         if isinstance(value, Interval) and not math.isnan(value.low):
-            methods = made.setdefault(f"{100 * value.level:.6g}%", [])
+            methods = methods_by_level.setdefault(f"{100 * value.level:.6g}%", [])
             if value.method not in methods:
                 methods.append(value.method)
-    parts = [f"{level} ({'; '.join(one_line(method) for method in methods)})" for level, methods in made.items()]
+    parts = [
+        f"{level} ({'; '.join(one_line(method) for method in methods)})" for level, methods in methods_by_level.items()
+    ]
     return f"Intervals at {', '.join(parts)}." if parts else ""
 
 
 def fold(name: str, width: int = 26, lines: int = 2) -> str:
-    """A name on few lines, cut with `…` where they do not hold it; wide letters count twice."""
+    """Wrap a name to a few lines, truncated with `…`; wide letters count twice."""
     text = one_line(name)
     if any(unicodedata.east_asian_width(letter) in "WF" for letter in text):
         width //= 2

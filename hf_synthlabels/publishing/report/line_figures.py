@@ -103,21 +103,21 @@ class Spread:
 
 
 def _curve(place: Any, curve: Curve, count: int) -> None:
-    colour, mark = LIGHT[SERIES[count % len(SERIES)]], MARKERS[count % len(MARKERS)]
+    color, mark = LIGHT[SERIES[count % len(SERIES)]], MARKERS[count % len(MARKERS)]
     known = [point for point in curve.points if math.isfinite(point.y.estimate)]
     banded = [point for point in known if not (math.isnan(point.y.low) or math.isnan(point.y.high))]
     xs = [point.x for point in known]
     if len(banded) > 1:
         place.fill_between(
             [point.x for point in banded], [point.y.low for point in banded], [point.y.high for point in banded],
-            color=colour, alpha=0.16, linewidth=0,
+            color=color, alpha=0.16, linewidth=0,
         )  # fmt: skip
     elif banded:
-        place.plot([banded[0].x] * 2, [banded[0].y.low, banded[0].y.high], color=colour, linewidth=1.5)
+        place.plot([banded[0].x] * 2, [banded[0].y.low, banded[0].y.high], color=color, linewidth=1.5)
     if curve.fitted:
-        place.plot(*zip(*curve.fitted, strict=True), color=colour, linewidth=1.2, linestyle=(0, (1, 1.5)))
+        place.plot(*zip(*curve.fitted, strict=True), color=color, linewidth=1.2, linestyle=(0, (1, 1.5)))
     place.plot(
-        xs, [point.y.estimate for point in known], marker=mark, color=colour, markersize=5, linewidth=1.8,
+        xs, [point.y.estimate for point in known], marker=mark, color=color, markersize=5, linewidth=1.8,
         # Where a curve is fitted the points stand on their own: two lines through them would say nothing.
         linestyle="none" if curve.fitted else DASHES[count % len(DASHES)], label=fold(curve.name, 34),
     )  # fmt: skip
@@ -207,7 +207,7 @@ def _names(place: Any, points: Sequence[tuple[str, float, float]]) -> None:
     if len(points) > 40:
         return
     wide, high = 0.0165, 0.032
-    taken = [(x - 0.012, y - 0.014, x + 0.012, y + 0.014) for _, x, y in points]
+    occupied = [(x - 0.012, y - 0.014, x + 0.012, y + 0.014) for _, x, y in points]
     for name, x, y in points:
         text = fold(name, 24, 1)
         length = wide * len(text)
@@ -216,16 +216,16 @@ def _names(place: Any, points: Sequence[tuple[str, float, float]]) -> None:
             left = x + right - {"left": 0.0, "right": length, "center": length / 2}[side]
             box = (left, y + up - high / 2, left + length, y + up + high / 2)
             outside = max(0.0, -box[0]) + max(0.0, box[2] - 1) + max(0.0, -box[1]) + max(0.0, box[3] - 1)
-            cost = sum(_overlap(box, other) for other in taken) + 10 * outside
+            cost = sum(_overlap(box, other) for other in occupied) + 10 * outside
             if best is None or cost < best[0] - 1e-9:
                 best = (cost, box, (side, x + right, y + up))
         assert best is not None
-        taken.append(best[1])
+        occupied.append(best[1])
         side, right, up = best[2]
         place.text(right, up, text, transform=place.transAxes, ha=side, va="center", fontsize=7.5)
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    up = min(one[3], other[3]) - max(one[1], other[1])
+def _overlap(first: tuple[float, ...], other: tuple[float, ...]) -> float:
+    across = min(first[2], other[2]) - max(first[0], other[0])
+    up = min(first[3], other[3]) - max(first[1], other[1])
     return across * up if across > 0 and up > 0 else 0.0

@@ -1,4 +1,4 @@
-"""SvgFigure: a figure that follows the theme of its page, and stands alone in any program."""
+"""SvgFigure: a figure as SVG, for a page with themes and as files, and as PNG."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STYLE = {
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "text.color": LIGHT["ink"],
-    # A text from data may hold dollar signs.
+    # Texts from data may contain dollar signs.
     "text.parse_math": False,
     "axes.labelcolor": LIGHT["ink"],
     "axes.edgecolor": LIGHT["line"],
@@ -38,38 +38,38 @@ STYLE = {
     "xtick.labelcolor": LIGHT["soft"],
     "ytick.labelcolor": LIGHT["ink"],
     "figure.facecolor": LIGHT["card"],
-    # Letters stay letters: they can be searched and read aloud, and the reader's own fonts hold every script.
+    # Text stays text, for search and screen readers, and fonts of the reader support all scripts.
     "svg.fonttype": "none",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SvgFigure:
-    """One figure in its forms; equal inputs give equal bytes."""
+    """A figure in all formats; equal inputs give equal bytes."""
 
     inline: str
-    """For a page: an SVG element whose colours are the page's."""
+    """SVG element for a page, with the colors of the page."""
     svg: str
-    """A file, light, with colours as numbers, which every program knows."""
+    """SVG file of the light theme, with explicit colors."""
     dark: str
     png: bytes
-    """Light, 180 dots to the inch."""
+    """Light theme, 180 dpi."""
 
 
 @contextmanager
 def canvas(
     width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any
 ) -> Iterator[tuple[Any, list[Any]]]:
-    """A figure of that size in inches, and its axes from left to right and from top to bottom.
+    """Create a figure of a size in inches, with its axes from left to right and top to bottom.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
     matplotlib = import_extra("matplotlib", "report")
-    # Not pyplot: a program that draws for itself keeps its own figures and its own backend.
+    # Not pyplot, so that the figures and the backend of the calling program do not change.
     figures = import_extra("matplotlib.figure", "report")
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # Letters that the font of the PNG lacks are boxes there; the SVG has them.
+        # Letters that the font lacks are boxes in the PNG, but not in the SVG.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure = figures.Figure(figsize=(width, height), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.05)
@@ -77,11 +77,11 @@ def canvas(
 
 
 def finished(figure: Any, name: str) -> SvgFigure:
-    """The figure in all its forms.
+    """Render a figure in all formats.
 
     Args:
-        figure: matplotlib's, on a `canvas` that is still open.
-        name: once on a page; identifiers begin with it.
+        figure: matplotlib figure of an open `canvas`.
+        name: unique name on the page, which begins all identifiers.
     """
     matplotlib = import_extra("matplotlib", "report")
     text, picture = io.StringIO(), io.BytesIO()
@@ -90,9 +90,9 @@ def finished(figure: Any, name: str) -> SvgFigure:
     figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": None})
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", text.getvalue(), flags=re.S)
     svg = svg[svg.index("<svg") :]
-    # The browser's sans-serif, where there is no DejaVu: narrower, so that nothing grows out of its place.
+    # Without DejaVu, the browser's sans-serif font, which is narrower, so that texts fit.
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*sans-serif)?", FONTS, svg)
-    dark = re.sub("|".join(ROLES), lambda found: DARK[ROLES[found[0]]], svg)
+    dark = re.sub("|".join(ROLES), lambda match: DARK[ROLES[match[0]]], svg)
     width = round(figure.get_figwidth() * 96)
     return SvgFigure(_inline(svg, name, width), svg, dark, picture.getvalue())
 
@@ -105,14 +105,14 @@ def _inline(svg: str, name: str, width: int) -> str:
         for child in [each for each in parent if each.tag == f"{{{SVG}}}style"]:
             parent.remove(child)
     for element in root.iter():
-        if found := element.attrib.pop(f"{XLINK}href", None):
-            element.set("href", found)
+        if href := element.attrib.pop(f"{XLINK}href", None):
+            element.set("href", href)
         _classes(element)
-        # Identifiers are numbered alike in every figure: on one page they would clip one another.
+        # matplotlib numbers identifiers alike in every figure, so they would collide on a page.
         element.attrib.update({key: _own(key, value, name) for key, value in element.attrib.items()})
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
-    # It shrinks with the page, and never grows beyond the size that its letters were set for.
+    # It shrinks with the page, but never grows.
     root.attrib |= {
         "width": f"{width}",
         "role": "img",

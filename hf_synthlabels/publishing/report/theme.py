@@ -27,7 +27,7 @@ LIGHT: Mapping[str, str] = {
     "low": "#020202",
     "high": "#fefefe",
 }
-"""Every value once: figures are drawn in these and their colours then exchanged for names."""
+"""Every value once: figures are drawn in these and their colors then exchanged for names."""
 
 DARK: Mapping[str, str] = {
     "page": "#0d1117",
@@ -53,7 +53,7 @@ SERIES = tuple(f"s{place}" for place in range(7))
 
 
 def style_rules() -> str:
-    """The colours as CSS: the reader's system decides, then the switch in the page; print is light."""
+    """The colors as CSS: the reader's system decides, then the switch in the page; print is light."""
     light, dark = ("".join(f"--{name}:{value};" for name, value in theme.items()) for theme in (LIGHT, DARK))
     names = "".join(f".f-{name}{{fill:var(--{name})}}.k-{name}{{stroke:var(--{name})}}" for name in LIGHT)
     return (
@@ -66,24 +66,24 @@ def style_rules() -> str:
 
 
 def mixed(over: str, under: str, share: float) -> str:
-    """The colour of a ground that is covered to that share."""
+    """The color of a ground that is covered to that share."""
     parts = zip(_channels(over), _channels(under), strict=True)
     return "#" + "".join(f"{round(255 * (share * a + (1 - share) * b)):02x}" for a, b in parts)
 
 
-def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours, 1 to 21 (WCAG 2.2, relative luminance)."""
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of two colors, 1 to 21 (WCAG 2.2, relative luminance)."""
+    light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
-def _channels(colour: str) -> tuple[float, float, float]:
-    red, green, blue = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+def _channels(color: str) -> tuple[float, float, float]:
+    red, green, blue = (int(color[place : place + 2], 16) / 255 for place in (1, 3, 5))
     return red, green, blue
 
 
-def _luminance(colour: str) -> float:
+def _luminance(color: str) -> float:
     red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in _channels(colour)
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in _channels(color)
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
