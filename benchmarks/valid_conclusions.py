@@ -225,8 +225,8 @@ def _verdict(lines: Sequence[Sequence[str]]) -> str:
     shares = [[float(line[column].split()[0]) for line in lines] for column in (5, 6, 7)]
     inside = [sum(0.93 <= share <= 0.97 for share in column) for column in shares]
     named = zip(("human labels alone", "PPI++", "DSL"), inside, shares, strict=True)
-    counts = ", ".join(f"{name} {count} ({min(c):.3f} to {max(c):.3f})" for name, count, c in named)
-    return f"Of {len(lines)} designs those in which 93% to 97% of intervals cover the true value: {counts}."
+    counts = ", ".join(f"{count} with {name} ({min(c):.3f} to {max(c):.3f})" for name, count, c in named)
+    return f"Designs with a coverage of 93% to 97%, of {len(lines)}: {counts}."
 
 
 def _rate(count: int, draws: int) -> str:

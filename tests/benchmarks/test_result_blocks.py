@@ -52,7 +52,7 @@ def test_page_on_estimates_shows_simple_random_samples() -> None:
     shown = valid_conclusions._shown(lines)
     assert 0 < len(shown.rows) <= 10
     assert not [row for row in shown.rows if "confidence" in str(row[0])]
-    assert "PPI++ 12 (0.950 to 0.950)" in valid_conclusions._verdict(lines)
+    assert "12 with PPI++ (0.950 to 0.950)" in valid_conclusions._verdict(lines)
 
 
 def test_strategies_have_differences_and_the_ends_of_their_seeds() -> None:
