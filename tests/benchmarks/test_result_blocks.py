@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hf_synthlabels.studies.comparisons.strategy_report import StrategyArm, StrategyReport
-
 from benchmarks import coverage, judging_audit, judging_coverage, label_sources, papers, valid_conclusions
 from benchmarks.coverage_tables import TABLES
 from benchmarks.documents import Table, read_csv
 from benchmarks.papers import Block, Excerpt
 from hf_synthlabels.statistics import Interval
+from hf_synthlabels.studies.analysis.strategies import StrategyComparison, StrategyScores
 from tests.studies.analysis.study_cells import cell, make_runs, make_task, noisy
 
 TRUTH = tuple(row % 2 for row in range(200))
@@ -59,11 +58,11 @@ def test_strategies_have_differences_and_the_ends_of_their_seeds() -> None:
     score = {"macro_f1": Interval(0.8, 0.7, 0.9, 0.95, "", 9)}
     gain = {"macro_f1": Interval(0.02, -0.01, 0.05, 0.95, "", 9)}
     seeds: dict[str, tuple[float, ...]] = {"macro_f1": (0.75, 0.85)}
-    arms = (
-        StrategyArm("llm_only", "the LLM labels alone", score, seeds, {}),
-        StrategyArm("mix", "all rows together", score, seeds, {"llm_only": gain}),
+    strategies = (
+        StrategyScores("llm_only", score, seeds, {}),
+        StrategyScores("mix", score, seeds, {"llm_only": gain}),
     )
-    report = StrategyReport(arms, ("llm_only",), score, {})
+    report = StrategyComparison("t", "s", "llm", 20, 9, (0, 1), strategies, score)
     table = label_sources.strategy_table(report, "macro_f1")
     assert [len(row) for row in table.rows] == [len(table.head)] * 3
     assert list(table.rows[1][-2:]) == ["0.750", "0.850"]
