@@ -65,7 +65,6 @@ class StudentTrainer(Trainer):
     # Trainer sets these without type annotations.
     compute_metrics: Callable[[EvalPrediction], dict[str, Any]] | None
     label_names: list[str]
-    objective: Any
     train_dataset: Any
     _signature_columns: list[str] | None
 
@@ -90,6 +89,7 @@ class StudentTrainer(Trainer):
         self._overrides_loss = type(self).compute_loss is not StudentTrainer.compute_loss
         if objective is None and self.compute_loss_func is None:
             self.training_objective = default_objective(self.model)
+        self._sharded = bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
         self._loss_check = NonFiniteLossCheck(self.compute_loss, self.args.learning_rate, sharded=self._sharded)
         if self.args.early_stopping is not None:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping))
@@ -116,10 +116,6 @@ class StudentTrainer(Trainer):
         self._loss_check.finish(self.model)
         return output
 
-    @property
-    def _sharded(self) -> bool:
-        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
-
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         """Not supported: the model card needs information that the trainer does not have.
 
@@ -127,8 +123,7 @@ class StudentTrainer(Trainer):
             ConfigError: always.
         """
         raise ConfigError(
-            "`push_to_hub` of the trainer would push a model without its card. Use `push_student` or "
-            "`StudentPublisher` of hf_synthlabels.publishing."
+            "`push_to_hub` would push a model without its card. Use `push_student` of hf_synthlabels.publishing."
         )
 
     def hyperparameter_search(self, hp_space: Any = None, **options: Any) -> Any:
@@ -246,17 +241,16 @@ class StudentTrainer(Trainer):
             self._eval_terms.append(terms if self.args.world_size == 1 else self.gather_function(terms))
         return loss, logits, labels
 
-    def _get_dataloader(self, dataset: Any, *args: Any, is_training: bool = False, **options: Any) -> DataLoader[Any]:
+    def _get_dataloader(self, dataset: Any, *args: Any, is_training: bool = False, **options: Any) -> Any:
         """Trainer's loader; training batches may have a token budget, and evaluation never drops rows."""
         if is_training and self.args.token_budget is not None and has_length(dataset):
             return token_budget_loader(self, dataset)
         drop_last = self.args.dataloader_drop_last
         self.args.dataloader_drop_last = drop_last and is_training
         try:
-            loader: DataLoader[Any] = super()._get_dataloader(dataset, *args, is_training=is_training, **options)
+            return super()._get_dataloader(dataset, *args, is_training=is_training, **options)
         finally:
             self.args.dataloader_drop_last = drop_last
-        return loader
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         dataset = self.train_dataset if train_dataset is None else train_dataset

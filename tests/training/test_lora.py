@@ -297,7 +297,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
             folder = tmp_path_factory.mktemp(name)
             tokenizer = tiny_tokenizer(folder, chat_template=None)
             tokens = {key: getattr(tokenizer, key) for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
-            settings = configuration(name, vocab_size=len(tokenizer), max_position_embeddings=160, **tokens)
+            # XLNet has no positions.
+            positions = {key: 160 for key in ARCHITECTURES[name][1] if key == "max_position_embeddings"}
+            settings = configuration(name, vocab_size=len(tokenizer), **positions, **tokens)
             set_seed(0)
             AutoModel.from_config(settings).save_pretrained(folder)
             folders[name] = str(folder)
