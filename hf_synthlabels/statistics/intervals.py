@@ -98,11 +98,11 @@ def score_interval(share: float, n: float, quantile: float) -> tuple[float, floa
     if math.isinf(n):
         return share, share
     extra = quantile**2 / n
-    centre = (share + extra / 2) / (1 + extra)
+    center = (share + extra / 2) / (1 + extra)
     half = quantile / (1 + extra) * math.sqrt(share * (1 - share) / n + (quantile / (2 * n)) ** 2)
     # At 0 and 1 the formula gives these ends except for rounding.
-    low = 0.0 if share == 0 else max(0.0, centre - half)
-    return low, 1.0 if share == 1 else min(1.0, centre + half)
+    low = 0.0 if share == 0 else max(0.0, center - half)
+    return low, 1.0 if share == 1 else min(1.0, center + half)
 
 
 def percentile_interval(values: Floats, estimate: float, level: float, method: str, n: int) -> Interval:
@@ -133,10 +133,10 @@ def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95
         return Interval.undefined(level, method)
     z = normal_quantile(level)
     total, squares, pseudo = math.fsum(units), math.fsum(units**2), z * z
-    centre = (total + pseudo / 2) / (n + pseudo)
-    variance = max(0.0, (squares + pseudo / 2) / (n + pseudo) - centre * centre)
+    center = (total + pseudo / 2) / (n + pseudo)
+    variance = max(0.0, (squares + pseudo / 2) / (n + pseudo) - center * center)
     half = z * math.sqrt(variance / (n + pseudo))
     mean = total / n
-    limits = (mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)))
+    limits = (mean, min(mean, max(0.0, center - half)), max(mean, min(1.0, center + half)))
     estimate, lower, upper = (low + (high - low) * value for value in limits)
     return Interval(estimate, lower, upper, level, method, n)

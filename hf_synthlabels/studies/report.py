@@ -11,7 +11,7 @@ from typing import Any
 from hf_synthlabels.errors import StudyError
 from hf_synthlabels.statistics import Interval, ValidationReport
 from hf_synthlabels.statistics.comparison.paired import McNemar
-from hf_synthlabels.statistics.text_tables import align
+from hf_synthlabels.statistics.exhibits import align
 from hf_synthlabels.studies.wording import maker_of_clients, p_words, reworded
 
 

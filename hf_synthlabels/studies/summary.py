@@ -11,8 +11,7 @@ import numpy as np
 from hf_synthlabels.statistics.agreement.answers import token_f1
 from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.statistics.comparison.conditions import seed_scores
-from hf_synthlabels.statistics.exhibits import Section, Table
-from hf_synthlabels.statistics.text_tables import align
+from hf_synthlabels.statistics.exhibits import Section, Table, align
 from hf_synthlabels.studies.analysis.annotators import warnings_of
 from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
 

@@ -16,7 +16,7 @@ from hf_synthlabels.statistics.agreement.base import KindAgreement, row_accuracy
 from hf_synthlabels.statistics.arrays import Floats, Mask, check_lengths, divided
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig, RowContributions, row_intervals, score_of_sums
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, share_interval, subset_design
-from hf_synthlabels.statistics.text_tables import Breakdown, shorten
+from hf_synthlabels.statistics.exhibits import Breakdown, shorten
 
 Located = tuple[str, int]
 """An answer and the place of its first character in the context; -1 if unknown."""

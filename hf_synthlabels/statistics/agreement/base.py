@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from hf_synthlabels.statistics.arrays import Mask
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, share_interval
+from hf_synthlabels.statistics.exhibits import Breakdown
 from hf_synthlabels.statistics.intervals import Interval, fields_as_json
-from hf_synthlabels.statistics.text_tables import Breakdown
 
 
 @dataclass(frozen=True, slots=True)

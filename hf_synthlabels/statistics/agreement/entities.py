@@ -20,8 +20,8 @@ from hf_synthlabels.statistics.bootstrap import (
     score_of_sums,
 )
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, subset_design
+from hf_synthlabels.statistics.exhibits import Breakdown, shorten
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.text_tables import Breakdown, shorten
 
 Place = tuple[int, int, str]
 """An entity: its first character, the one after its last, and its label."""

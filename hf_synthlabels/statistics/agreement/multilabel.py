@@ -17,7 +17,7 @@ from hf_synthlabels.statistics.bootstrap import (
     score_of_sums,
 )
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.text_tables import Breakdown, shorten
+from hf_synthlabels.statistics.exhibits import Breakdown, shorten
 
 NAME_WIDTH = 22
 MISTAKES = 6

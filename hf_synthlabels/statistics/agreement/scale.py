@@ -16,8 +16,8 @@ from hf_synthlabels.statistics.arrays import Floats, Ints, check_lengths, divide
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig, RowContributions, RowScore, row_intervals
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, share_interval
 from hf_synthlabels.statistics.estimation.variance import mean_square_change, missing_events
+from hf_synthlabels.statistics.exhibits import Breakdown
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
-from hf_synthlabels.statistics.text_tables import Breakdown
 
 EQUAL = 1e-9
 """Numbers that differ by no more are equal: 0.1 + 0.2 is 0.3."""

@@ -18,12 +18,13 @@ EXPONENTS = np.geomspace(0.05, 2.0, 200)
 MIN_SIZES = 3
 
 Shape = Literal["rise, then flat", "flat, then rise"]
-
 METHOD = "bootstrap: rows and seeds"
 PLACES = 60
+MIN_PLACES = 4
+
 TIE = 1e-9
 """Difference, as a proportion of the variance, up to which two fits count as equally good."""
-MIN_PLACES = 4
+
 MAX_SIGNS = 12
 """Seeds up to which all 2^n sign patterns are used."""
 
@@ -87,8 +88,8 @@ def fit_power_law(sizes: Sequence[float] | Floats, scores: Floats) -> PowerLaw:
 
 def _lines(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """The best a in [0, 1] and b >= 0 of y = a + b x, each of shape (curves,); x is below 0."""
-    centred = x - x.mean()
-    b = np.maximum(0.0, y @ centred / (centred @ centred))
+    centered = x - x.mean()
+    b = np.maximum(0.0, y @ centered / (centered @ centered))
     a = y.mean(axis=1) - b * x.mean()
     # The squared error is convex: where the unconstrained optimum is out of bounds, the best is on the bound.
     bounded = np.clip(a, 0.0, 1.0)
@@ -145,9 +146,6 @@ def label_equivalent(
         score_replicates: bootstrap replicates of `score`, shape (resamples,).
         level: confidence level.
         n: test rows.
-
-    Raises:
-        DataError: as in `fit_power_law`.
     """
     smallest, largest = min(sizes), max(sizes)
     point = float(_within(fit_power_law(sizes, curve).size(score), smallest, largest)[0])
@@ -169,7 +167,7 @@ def _within(values: Floats, smallest: float, largest: float) -> Floats:
 def change_point_brackets(
     x: Sequence[float] | Floats, y: Floats, shape: Shape, weights: Sequence[float] | Floats | None = None
 ) -> tuple[Floats, Floats]:
-    """Lower and upper limits of change points of piecewise lines by weighted least squares (Hinkley 1971).
+    """Limits of change points of piecewise lines by weighted least squares (Hinkley 1971), each of shape (curves,).
 
     `rise, then flat` fits y = p + q min(x, t) and `flat, then rise` y = p + q max(x, t), with q >= 0 and t among the
     x and 60 evenly spaced places. All t that fit equally well belong to the bracket. The bracket of a curve that does
@@ -180,12 +178,6 @@ def change_point_brackets(
         y: shape (curves, n) or (n,).
         shape: direction of the change.
         weights: weight of each place, shape (n,); equal by default.
-
-    Returns:
-        Two arrays of shape (curves,).
-
-    Raises:
-        DataError: there are too few places, or the shapes do not match.
     """
     places, curves = np.asarray(x, dtype=np.float64), np.atleast_2d(np.asarray(y, dtype=np.float64))
     if places.ndim != 1 or places.size != curves.shape[-1] or np.unique(places).size < MIN_PLACES:
@@ -217,9 +209,9 @@ def _piecewise_errors(
     errors = np.empty((len(grid), len(curves)))
     for step, place in enumerate(grid):
         bent = np.minimum(places, place) if rises_first else np.maximum(places, place)
-        centred = bent - bent @ masses
-        slope = np.maximum(0.0, around @ (masses * centred) / (masses @ centred**2))
-        errors[step] = (around - slope[:, None] * centred) ** 2 @ masses
+        centered = bent - bent @ masses
+        slope = np.maximum(0.0, around @ (masses * centered) / (masses @ centered**2))
+        errors[step] = (around - slope[:, None] * centered) ** 2 @ masses
     return errors, around**2 @ masses
 
 
@@ -256,9 +248,6 @@ def phase_test(
         drawn_task: replicates of `task`, shape (resamples, sizes).
         level: confidence level.
         n: test rows.
-
-    Raises:
-        DataError: as in `change_point_brackets`.
     """
     x = np.log1p(np.asarray(rows, dtype=np.float64))
     weights = form + 1e-6

@@ -131,9 +131,6 @@ def non_inferiority(difference: Interval, margin: float) -> NonInferiority:
     Args:
         difference: undefined limits are inconclusive.
         margin: largest acceptable loss, at least 0.
-
-    Raises:
-        ConfigError: `margin` is less than 0.
     """
     _check_margin(margin)
     if difference.low > 0:
@@ -153,10 +150,7 @@ def detectable_margin(pair: PairedScore, margin: float, *, power: float = POWER)
     Args:
         pair: the comparison.
         margin: the stated margin.
-        power: probability of the verdict.
-
-    Raises:
-        ConfigError: `margin` or `power` is out of range.
+        power: probability of the verdict, from 0.5 to below 1.
     """
     _check_margin(margin)
     errors = _quantile_sum(pair.a.level, power)
@@ -175,13 +169,10 @@ def rows_to_detect(pair: PairedScore, effect: float, *, power: float = POWER) ->
     Args:
         pair: the comparison whose variances are used.
         effect: a difference of the score, or a margin.
-        power: probability of detecting it.
+        power: probability of detecting it, from 0.5 to below 1.
 
     Returns:
         The number of rows; None for no effect, or if the variance between seeds alone hides it.
-
-    Raises:
-        ConfigError: `power` is not from 0.5 to below 1.
     """
     variance = (effect / _quantile_sum(pair.a.level, power)) ** 2 - pair.seed_variance
     # The factor keeps rounding errors from adding a row.

@@ -24,7 +24,7 @@ from hf_synthlabels.statistics.design.sample_size import (
     scaled_rows_to_pass,
     student_quantile,
 )
-from hf_synthlabels.statistics.text_tables import align
+from hf_synthlabels.statistics.exhibits import align
 from hf_synthlabels.statistics.validation.gate import Gate
 from hf_synthlabels.statistics.validation.measures import ERRORS, check_measure
 from hf_synthlabels.statistics.validation.report import ValidationReport

@@ -118,9 +118,6 @@ def estimate_difference(
         groups: group of each row, none missing; the first, sorted, is the reference.
         positive: the class whose prevalence is compared.
         inference: sampling design and settings.
-
-    Raises:
-        DataError: as in `estimate_mean`, a row has no group, or there is only one group.
     """
     inference = inference or Inference()
     codes, known = group_codes(groups)

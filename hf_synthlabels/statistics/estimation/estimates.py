@@ -15,8 +15,8 @@ from hf_synthlabels.statistics.estimation.estimands import Estimand, Quantity, R
 from hf_synthlabels.statistics.estimation.estimators import PointEstimate, classical, dsl, naive, ppi, predicted_labels
 from hf_synthlabels.statistics.estimation.label_rows import FEW_LABELS, MIN_TO_LEARN, Inference, LabelRows
 from hf_synthlabels.statistics.estimation.variance import own_rows
+from hf_synthlabels.statistics.exhibits import align, shorten, wrap
 from hf_synthlabels.statistics.intervals import Interval, fields_as_json
-from hf_synthlabels.statistics.text_tables import align, shorten, wrap
 
 NAME_WIDTH = 30
 

@@ -14,9 +14,9 @@ from hf_synthlabels.statistics.arrays import MISSING
 
 
 class Table(Protocol):
-    """What `validate` reads of a data set: its column names and whole columns; a `datasets.Dataset` is one.
+    """A data set with named columns, such as a `datasets.Dataset`.
 
-    When it has `features` too and a column's feature is a ClassLabel, whole numbers in that column are read as names.
+    If it has `features` and a column's feature is a ClassLabel, whole numbers in that column are read as names.
     """
 
     @property
@@ -44,11 +44,11 @@ def column_values(dataset: Table, column: str) -> list[Any]:
         raise DataError(f"`{column}` is not a column. There is {present}; name the one to read.{meant}")
     # A format such as torch would wrap every value in a tensor.
     plain = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
-    found = plain[column]
+    cells = plain[column]
     # A column of `datasets` decodes row by row when it is iterated, and all at once when it is sliced.
-    values = list(found[:] if isinstance(found, Sequence) else found)
+    values = list(cells[:] if isinstance(cells, Sequence) else cells)
     if not values:
-        raise DataError("`dataset` has no rows: give one with some rows labelled by hand.")
+        raise DataError("`dataset` has no rows: give one with some human-labeled rows.")
     return values
 
 
@@ -58,7 +58,7 @@ def column_feature(dataset: Table, column: str) -> Any:
 
 
 def class_names(feature: Any) -> Sequence[str] | None:
-    """The names of a ClassLabel, or of the one within a list or within a list of entities; None without one."""
+    """The names of a ClassLabel, also within a list or a list of entities; None without one."""
     feature = getattr(feature, "feature", feature)
     if isinstance(feature, Mapping) and "label" in feature:
         inner = feature["label"]
@@ -67,7 +67,7 @@ def class_names(feature: Any) -> Sequence[str] | None:
 
 
 def feature_kind(feature: Any) -> str:
-    """The kind of label that a column's type tells of; texts and whole numbers are names, unless said otherwise."""
+    """The task type of a column by its type; texts and whole numbers are class names."""
     inner = getattr(feature, "feature", None)
     within = feature if isinstance(feature, Mapping) else inner
     if isinstance(within, Mapping):
@@ -80,10 +80,10 @@ def feature_kind(feature: Any) -> str:
 
 
 def read_names(dataset: Table, column: str) -> tuple[list[str | None], Sequence[str] | None]:
-    """The labels of a column that holds one name per row, as names, and the names of its ClassLabel if it is one.
+    """The class names of a column with one label per row, and the names of its ClassLabel if it is one.
 
     Raises:
-        DataError: a value is not one label, or the data set lacks the column.
+        DataError: a value is not a label, or the column is missing.
     """
     values = column_values(dataset, column)
     names = class_names(column_feature(dataset, column))

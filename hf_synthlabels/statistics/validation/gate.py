@@ -1,4 +1,4 @@
-"""Gate: the score that labels must reach before anything is trained on them."""
+"""Gates: a threshold that a score of the labels must reach."""
 
 from __future__ import annotations
 
@@ -44,16 +44,12 @@ class Gate:
 
     @property
     def sign(self) -> str:
-        """How the score is held against the threshold: `>=`, of an error `<=`."""
+        """`>=`, or `<=` for an error."""
         return "<=" if self.metric in ERRORS else ">="
 
     @classmethod
     def parse(cls, text: str) -> Gate:
-        """Read a gate such as `macro_f1>=0.7` or `mae<=0.5`; spaces do not matter.
-
-        Raises:
-            ConfigError: the text has another form, or names a score or a threshold that there is not.
-        """
+        """Read a gate such as `macro_f1>=0.7` or `mae<=0.5`; spaces do not matter."""
         match = FORM.fullmatch(text)
         if match is None:
             raise ConfigError(f"`gate` is {text!r}: write a score, >= and a threshold, such as 'macro_f1>=0.7'.")
@@ -71,12 +67,12 @@ class Gate:
         return gate
 
     def judge(self, interval: Interval, n_human: int, n_rows: int | None = None) -> GateVerdict:
-        """Hold the interval of the gate's score against the threshold.
+        """Compare the interval of the gate's score with the threshold.
 
         Args:
-            interval: of the score; its ends decide.
-            n_human: the human-labeled rows behind it, from which the rows needed are computed.
-            n_rows: the rows that there are to label in all, if that is known.
+            interval: of the score; its limits decide.
+            n_human: human-labeled rows behind it.
+            n_rows: rows that could be labeled in all, if known.
 
         Returns:
             `pass` if the lower limit reaches the threshold, `fail` if the upper limit is below it, and otherwise
@@ -161,7 +157,7 @@ class GateVerdict:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GateVerdict:
-        """The verdict that `to_dict` wrote."""
+        """Read what `to_dict` returned."""
         return cls(
             Gate(values["metric"], values["threshold"]),
             values["verdict"],

@@ -63,48 +63,40 @@ class LabelColumn:
 
 
 def label_column(dataset: Table, column: str, kind: str) -> LabelColumn:
-    """Open a column of labels; a cell of JSON, as a CSV file holds lists, is read where the kind is no text.
-
-    Raises:
-        DataError: the data set lacks the column or is empty.
-    """
+    """Open a column of labels; cells of JSON, such as lists in a CSV file, are read unless labels are texts."""
     values = [_of_cell(value, OPENINGS.get(kind, "")) for value in column_values(dataset, column)]
     return LabelColumn(column, values, class_names(column_feature(dataset, column)))
 
 
 def label_names(columns: Sequence[LabelColumn], kind: str) -> list[str]:
-    """The label names of the first column that knows them all, or else all that occur, sorted.
-
-    Raises:
-        DataError: there is none.
-    """
+    """The label names of the first ClassLabel among the columns, or else all that occur, sorted."""
     for column in columns:
         if column.names:
             return _without_tags(column.names) if kind == "token-classification" else list(column.names)
-    found: set[str] = set()
+    names: set[str] = set()
     for column in columns:
         items = [item for value in column.values if isinstance(value, list) for item in value]
         labels = [item.get("label") if isinstance(item, Mapping) else item for item in items]
         texts = [label for label in labels if isinstance(label, str)]
         tags = kind == "token-classification" and column.holds_tags
-        found |= set(_without_tags(texts) if tags else texts)
-    if not found:
+        names |= set(_without_tags(texts) if tags else texts)
+    if not names:
         shown = " and ".join(f"`{column.name}`" for column in columns)
         raise DataError(f"{shown} hold no label name in any row: give `names`.")
-    return sorted(found)
+    return sorted(names)
 
 
 def read_label(
     column: LabelColumn, row: int, kind: str, names: Sequence[str], scale: Scale | None, tokens: Sequence[str] | None
 ) -> Any:
-    """One label as the scores want it; None where there is none.
+    """The label of one row; None where there is none.
 
     Returns:
         A tuple of names (multi-label), a number (text-scale), a tuple of places (token-classification), a tuple of
         answers with their places (question-answering) or a tuple of texts (text-generation).
 
     Raises:
-        DataError: the value is not of that kind, or not in the schema; it says the column, the row and the value.
+        DataError: the value is not of that kind, or not in the schema.
     """
     value = column.values[row]
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -131,11 +123,7 @@ def read_label(
 
 
 def read_tokens(dataset: Table, column: str) -> list[list[str]]:
-    """The tokens of each row.
-
-    Raises:
-        DataError: the data set lacks the column, or a value is not a list of texts.
-    """
+    """The tokens of each row, which must be lists of texts."""
     rows = [_of_cell(value, "[") for value in column_values(dataset, column)]
     for row, tokens in enumerate(rows):
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
@@ -189,9 +177,9 @@ def _places(value: Any, column: LabelColumn, names: Sequence[str], tokens: Seque
         )
     else:
         own = names if column.holds_tags else column.names or names
-        found = decode(_schema("token-classification", tuple(own)), value, codes=column.names is not None)
-        assert isinstance(found, tuple)
-        entities = tuple(item for item in found if isinstance(item, Entity))
+        decoded = decode(_schema("token-classification", tuple(own)), value, codes=column.names is not None)
+        assert isinstance(decoded, tuple)
+        entities = tuple(item for item in decoded if isinstance(item, Entity))
     _checked([entity.label for entity in entities], names)
     for entity in entities:
         if not 0 <= entity.start < entity.end:
@@ -239,11 +227,11 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(str(text) for text in texts)
 
 
-def _checked(found: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    for name in found:
+def _checked(labels: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    for name in labels:
         if name not in names:
             raise DataError(f"{name!r} is not one of the names: {', '.join(names[:8])}. Add it or correct the row.")
-    return tuple(found)
+    return tuple(labels)
 
 
 def _without_tags(tags: Sequence[str]) -> list[str]:

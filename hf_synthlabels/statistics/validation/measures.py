@@ -84,14 +84,10 @@ UNGATED = frozenset({"bias"})
 
 
 def check_measure(metric: str, kind: str | None = None) -> None:
-    """Refuse a score that no gate can ask for, or not of that kind of label.
-
-    Raises:
-        ConfigError: there is no such score, the kind has not got it, or neither more nor less of it is better.
-    """
+    """Refuse a score that no gate can use, or that the task type does not have, with a ConfigError."""
     kinds = MEASURES if kind is None else {kind: MEASURES[kind]}
     known = list(dict.fromkeys(name for names in kinds.values() for name in names if name not in UNGATED))
-    # The one that is least asked for comes last.
+    # The least used one comes last.
     known.sort(key="coverage".__eq__)
     if metric in known:
         return
@@ -104,11 +100,7 @@ def check_measure(metric: str, kind: str | None = None) -> None:
 
 
 def check_threshold(metric: str, threshold: float) -> None:
-    """Reject a threshold outside the range of the score.
-
-    Raises:
-        ConfigError: it is out of the score's range, or nan.
-    """
+    """Refuse a threshold outside the range of the score, with a ConfigError."""
     lowest, highest = (-1 if metric in SIGNED else 0), (math.inf if metric in UNBOUNDED else 1)
     if not lowest <= threshold <= highest or math.isinf(threshold):  # nan, too, ends here
         upwards = f"of at least {lowest}, such as 0.5" if highest > 1 else f"from {lowest} to 1, such as 0.7"
@@ -116,11 +108,7 @@ def check_threshold(metric: str, threshold: float) -> None:
 
 
 def check_validated_kind(kind: str) -> None:
-    """Refuse what is no kind of label.
-
-    Raises:
-        ConfigError: there is no such kind.
-    """
+    """Refuse an unknown task type, with a ConfigError."""
     if kind not in MEASURES:
         close = difflib.get_close_matches(str(kind), list(MEASURES), n=1, cutoff=0.5)
         meant = f" Did you mean {close[0]!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""ValidationReport: what the human labels of a data set say of its predicted ones."""
+"""Report of a validation: predicted labels against human labels."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.agreement.base import ClassAgreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
+from hf_synthlabels.statistics.exhibits import Breakdown, align, shorten, wrap
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.text_tables import Breakdown, align, shorten, wrap
 from hf_synthlabels.statistics.validation.gate import GateVerdict
 from hf_synthlabels.statistics.validation.measures import MEASURES
 
@@ -24,40 +24,39 @@ DEFAULT_KIND = "text-classification"
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """Predicted labels against human ones: scores with intervals, counts, and the verdict of a gate.
+    """Predicted labels against human labels: scores with intervals, counts, and the verdict of a gate.
 
     Print it for a table; `to_json` keeps everything.
     """
 
     kind: str
-    """Of label; it says which scores there are."""
+    """Task type, which determines the scores."""
     human: str
-    """The column of human labels."""
+    """Column of human labels."""
     llm: str
-    """The column of predicted labels."""
+    """Column of predicted labels."""
     level: float
     resamples: int
     seed: int
     n_rows: int
-    """All rows of the data set."""
     n_labelled: int
-    """Of all rows, those that have a predicted label."""
+    """Rows with a predicted label."""
     n_human: int
-    """Rows that have a human label; every score is of these."""
+    """Rows with a human label, of which every score is."""
     n_answered: int
-    """Rows that have a human and a predicted label."""
+    """Rows with a human and a predicted label."""
     statuses: Mapping[str, int] | None
-    """Rows by why they have a predicted label or none, over all rows; None when there is no status column."""
+    """Rows by status of the predicted label; None without a status column."""
     scores: Mapping[str, Interval]
-    """By name, as `MEASURES` lists them for the kind."""
+    """By name, as `MEASURES` lists them for the task type."""
     classes: tuple[ClassAgreement, ...] = ()
-    """For each label name, where the kind has names."""
+    """For each label name, if the task type has names."""
     matrix: ConfusionMatrix | None = None
-    """Of the human-labeled rows, where each has one name."""
+    """Of the human-labeled rows, for single-label classification."""
     tables: tuple[Breakdown, ...] = ()
-    """Where the labels differ, for the other kinds."""
+    """How the labels differ, for the other task types."""
     notes: tuple[str, ...] = ()
-    """What must be known to read the scores."""
+    """How to read the scores."""
     gate: GateVerdict | None = None
     majority: tuple[str, Interval] | None = None
     """The most frequent human label and its share: the accuracy of always answering it."""
@@ -69,12 +68,12 @@ class ValidationReport:
 
     @property
     def accuracy(self) -> Interval:
-        """Right predictions among all human-labeled rows, a missing one being wrong."""
+        """Correct predictions among all human-labeled rows; a missing one is incorrect."""
         return self.score("accuracy")
 
     @property
     def accuracy_answered(self) -> Interval:
-        """Right predictions among the rows that have one."""
+        """Correct predictions among the rows that have one."""
         return self.score("accuracy_answered")
 
     @property
@@ -93,22 +92,14 @@ class ValidationReport:
         return self.score("kappa")
 
     def score(self, name: str) -> Interval:
-        """The score of that name.
-
-        Raises:
-            DataError: labels of this kind have no such score.
-        """
+        """The score of that name; a DataError if the task type does not have it."""
         if name not in self.scores:
             raise DataError(f"`{name}` is no score of kind {self.kind!r}. There is {', '.join(self.scores)}.")
         return self.scores[name]
 
     @property
     def confusion(self) -> ConfusionMatrix:
-        """Human against predicted names, of the human-labeled rows.
-
-        Raises:
-            DataError: rows have not one name each.
-        """
+        """Human against predicted names; a DataError unless it is single-label classification."""
         if self.matrix is None:
             raise DataError(f"`confusion` is of one name per row; kind is {self.kind!r}. Read `tables`.")
         return self.matrix
@@ -144,7 +135,7 @@ class ValidationReport:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ValidationReport:
-        """The report that `to_dict` wrote."""
+        """Read what `to_dict` returned."""
         plain = ("human", "llm", "level", "resamples", "seed", "n_rows", "n_labelled", "n_human", "n_answered")
         majority = values.get("majority")
         return cls(
@@ -165,7 +156,7 @@ class ValidationReport:
 
     @classmethod
     def from_json(cls, text: str) -> ValidationReport:
-        """The report that `to_json` wrote."""
+        """Read what `to_json` returned."""
         return cls.from_dict(json.loads(text))
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Kinds: the columns of a data set to the agreement of the kind of label that they hold."""
+"""Agreement and row scores of the label columns of a data set, by task type."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.agreement.scale import scale_agreement
 from hf_synthlabels.statistics.arrays import MISSING, Floats, check_lengths, encode
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
-from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, subset_design
 from hf_synthlabels.statistics.validation.dataset_columns import (
     Table,
     class_names,
@@ -56,12 +56,7 @@ class LabelColumns:
 def label_columns(
     dataset: Table, kind: str, human: str, llm: str, *, tokens: str | None, status: str | None
 ) -> LabelColumns:
-    """Open the columns.
-
-    Raises:
-        DataError: one is not there, the data set is empty, or the columns differ in length.
-        ConfigError: `tokens` is given for a kind that has none.
-    """
+    """Open the columns, which must have equally many rows; `tokens` is for entities only."""
     if tokens is not None and kind != "token-classification":
         raise ConfigError(f"`tokens` is {tokens!r}, and labels of kind {kind!r} have no tokens. Leave it out.")
     columns = [label_column(dataset, column, kind) for column in (human, llm)]
@@ -73,12 +68,7 @@ def label_columns(
 def kind_agreement(
     columns: LabelColumns, names: Sequence[str] | None, scale: Scale | None, bootstrap: BootstrapConfig
 ) -> tuple[KindAgreement, dict[str, Any]]:
-    """The agreement of labels of any kind but one name per row, and the rows that were counted.
-
-    Raises:
-        DataError: a value is not a label of that kind, or no row has a human label.
-        ConfigError: `names` is invalid.
-    """
+    """The agreement of labels of any task type except single-label classification, and counts of rows."""
     kind = columns.kind
     if kind in NAMED:
         names = list(names) if names else label_names((columns.human, columns.llm), kind)
@@ -93,27 +83,27 @@ def kind_agreement(
         raise DataError(
             f"`{columns.human.name}` has no label in any of {len(human):,} rows: label some rows by hand first."
         )
-    truth, found = [human[row] for row in rows], [llm[row] for row in rows]
-    design = None if columns.design is None else columns.design.take(np.array(rows)).scaled()
+    truth, predicted = [human[row] for row in rows], [llm[row] for row in rows]
+    design = subset_design(columns.design, np.array(rows))
     counts = {
         "n_rows": len(human),
         "n_labelled": sum(label is not None for label in llm),
         "n_human": len(rows),
-        "n_answered": sum(label is not None for label in found),
+        "n_answered": sum(label is not None for label in predicted),
     }
     match kind:
         case "multi-label":
-            return multilabel_agreement(truth, found, names or (), bootstrap, design), counts
+            return multilabel_agreement(truth, predicted, names or (), bootstrap, design), counts
         case "text-scale":
-            return _of_scale(truth, found, scale, bootstrap, design), counts
+            return _of_scale(truth, predicted, scale, bootstrap, design), counts
         case "token-classification":
             tags = None if columns.tokens is None else _tags(columns.tokens, human, llm, rows)
-            agreed = entity_agreement(truth, found, names or (), tokens=tags, bootstrap=bootstrap, design=design)
-            return agreed, counts
+            options: Any = {"tokens": tags, "bootstrap": bootstrap, "design": design}
+            return entity_agreement(truth, predicted, names or (), **options), counts
         case "question-answering":
-            return answer_agreement(truth, [_first(each) for each in found], bootstrap, design), counts
+            return answer_agreement(truth, list(map(_first, predicted)), bootstrap, design), counts
         case _:
-            return text_agreement(truth, [_first(each) for each in found], bootstrap, design), counts
+            return text_agreement(truth, list(map(_first, predicted)), bootstrap, design), counts
 
 
 def _of_scale(
@@ -123,11 +113,13 @@ def _of_scale(
     bootstrap: BootstrapConfig,
     design: SamplingDesign | None,
 ) -> KindAgreement:
+    ends: dict[str, Any]
     if scale is not None:
-        ends: dict[str, Any] = {"low": scale.low, "high": scale.high, "step": scale.step}
-        return scale_agreement(human, llm, **ends, bootstrap=bootstrap, design=design)
-    whole = all(float(value).is_integer() for value in (*human, *llm) if value is not None)
-    return scale_agreement(human, llm, step=1.0 if whole else None, bootstrap=bootstrap, design=design)
+        ends = {"low": scale.low, "high": scale.high, "step": scale.step}
+    else:
+        whole = all(float(value).is_integer() for value in (*human, *llm) if value is not None)
+        ends = {"step": 1.0 if whole else None}
+    return scale_agreement(human, llm, **ends, bootstrap=bootstrap, design=design)
 
 
 def _tags(
@@ -160,16 +152,7 @@ def _unlabelled(dataset: Table, status: str | None) -> frozenset[int]:
 
 
 def check_numbers(dataset: Table, column: str, names: Sequence[str]) -> None:
-    """Refuse a column of whole numbers that may be names of classes or their codes, where these differ.
-
-    Args:
-        dataset: the rows.
-        column: a column of labels; a ClassLabel is certain.
-        names: of all classes.
-
-    Raises:
-        DataError: every number has both readings.
-    """
+    """Refuse a column of whole numbers that may be names of classes or their codes, where these differ."""
     if class_names(column_feature(dataset, column)) is not None:
         return
     numbers = {
@@ -198,10 +181,9 @@ ROW_SCORES = {
 
 
 def row_scores(dataset: Table, schema: LabelSchema, *, human: str, llm: str, tokens: str | None = None) -> Floats:
-    """How right each predicted label is, from 0 to 1; shape (rows,).
+    """The score of each row from 0 to 1 by `ROW_SCORES`, shape (rows,); nan where there is no human label.
 
-    1 for the human label and 0 for none at all; in between by the kind of label: see `CREDITS`. Of several right
-    answers the best counts. nan where there is no human label.
+    A row without a predicted label has 0. Of several correct answers the best counts.
 
     Args:
         dataset: one split.
@@ -215,40 +197,41 @@ def row_scores(dataset: Table, schema: LabelSchema, *, human: str, llm: str, tok
     """
     kind = schema.kind
     if kind in ("text-classification", "text-pair"):
-        codes, found = (encode(read_names(dataset, column)[0], schema.names, field=column) for column in (human, llm))
-        return np.where(codes == MISSING, np.nan, codes == found)
+        codes = [encode(read_names(dataset, column)[0], schema.names, field=column) for column in (human, llm)]
+        return np.where(codes[0] == MISSING, np.nan, codes[0] == codes[1])
     status = f"{llm}_status" if f"{llm}_status" in dataset.column_names else None
     columns = label_columns(dataset, kind, human, llm, tokens=tokens, status=status)
-    credit, words = _credit_of(kind, schema.scale), columns.tokens
-    earned = np.full(len(columns.human.values), np.nan)
-    for row in range(len(earned)):
-        said, answer = (
-            read_label(column, row, kind, schema.names, schema.scale, words[row] if words else None)
+    score, tokens_of_rows = _score_of(kind, schema.scale), columns.tokens
+    scores = np.full(len(columns.human.values), np.nan)
+    for row in range(len(scores)):
+        truth, predicted = (
+            read_label(column, row, kind, schema.names, schema.scale, tokens_of_rows[row] if tokens_of_rows else None)
             for column in (columns.human, columns.llm)
         )
-        if said is not None:
-            earned[row] = 0.0 if answer is None or row in columns.unlabelled else credit(said, answer)
-    return earned
+        if truth is not None:
+            missing = predicted is None or row in columns.unlabelled
+            scores[row] = 0.0 if missing else score(truth, predicted)
+    return scores
 
 
-def _credit_of(kind: str, scale: Scale | None) -> Callable[[Any, Any], float]:
+def _score_of(kind: str, scale: Scale | None) -> Callable[[Any, Any], float]:
     match kind:
         case "multi-label":
-            return lambda truth, found: _shared(set(truth), set(found), jaccard=True)
+            return lambda truth, predicted: _shared(set(truth), set(predicted), jaccard=True)
         case "text-scale":
             assert scale is not None
-            return lambda truth, found: 1 - abs(truth - found) / (scale.high - scale.low)
+            return lambda truth, predicted: 1 - abs(truth - predicted) / (scale.high - scale.low)
         case "token-classification":
-            return lambda truth, found: _shared(set(truth), set(found), jaccard=False)
+            return lambda truth, predicted: _shared(set(truth), set(predicted), jaccard=False)
         case "question-answering":
-            return lambda truth, found: max(token_f1(each[0], found[0][0]) for each in truth)
+            return lambda truth, predicted: max(token_f1(each[0], predicted[0][0]) for each in truth)
         case _:
-            return lambda truth, found: max(token_f1(each, found[0]) for each in truth)
+            return lambda truth, predicted: max(token_f1(each, predicted[0]) for each in truth)
 
 
-def _shared(truth: set[Any], found: set[Any], *, jaccard: bool) -> float:
-    """What two sets have in common: Jaccard's index, or F1; two empty ones are equal."""
-    if not truth and not found:
+def _shared(truth: set[Any], predicted: set[Any], *, jaccard: bool) -> float:
+    """The Jaccard index or F1 of two sets; two empty ones are equal."""
+    if not truth and not predicted:
         return 1.0
-    shared = len(truth & found)
-    return shared / len(truth | found) if jaccard else 2 * shared / (len(truth) + len(found))
+    shared = len(truth & predicted)
+    return shared / len(truth | predicted) if jaccard else 2 * shared / (len(truth) + len(predicted))

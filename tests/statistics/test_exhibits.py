@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset
 
 from hf_synthlabels.statistics import estimate, validate
-from hf_synthlabels.statistics.text_tables import align, wrap
+from hf_synthlabels.statistics.exhibits import align, wrap
 
 INTERVAL = re.compile(r"-?\d+\.\d+ \[-?\d+\.\d+, -?\d+\.\d+\]")
 
