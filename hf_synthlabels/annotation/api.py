@@ -86,7 +86,7 @@ def _spelling(split: Any) -> str | None:
 
 
 def _loaded(job: AnnotationJob, spelling: str | None, rows: int | None, arguments: dict[str, Any]) -> Any:
-    """The labelled rows of one spelling, or a `DatasetDict` of all splits."""
+    """The labeled rows of one spelling, or a `DatasetDict` of all splits."""
     limits = {key: value for key, value in (("take", spelling), ("rows", rows)) if value is not None}
     splits = datasets.load_dataset(BUILDER_NAME, data_files=PLACEHOLDER, job=job, **limits, **arguments)
     if spelling is None:
@@ -176,7 +176,7 @@ def _annotated_table(
 def _reported(
     progress: Progress | str | None, job: AnnotationJob, annotator: Annotator, total: int
 ) -> Iterator[Progress | None]:
-    """What is called with each labelled row: the caller's function, or a bar."""
+    """What is called with each labeled row: the caller's function, or a bar."""
     if not isinstance(progress, str):
         yield progress
         return

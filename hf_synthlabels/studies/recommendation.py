@@ -138,7 +138,7 @@ def recommend(runs: StudyRuns | Analysis) -> Recommendation:
 
     Among several students it is the one that human labels train best, which no LLM label has a part in; among several
     sources of LLM labels the one with the least sceptical verdict. Better LLM labels never make it more sceptical.
-    There is no verdict while cells are missing, or where an annotator labelled less than `MIN_COVERAGE` of its rows.
+    There is no verdict while cells are missing, or where an annotator labeled less than `MIN_COVERAGE` of its rows.
     """
     analysis = analysed(runs)
     maker = maker_of(analysis.runs)

@@ -23,7 +23,7 @@ class CellName:
     source: str
     """`human`, the name of an annotator, `random` (the control: permuted human labels), a mixture's name,
     `<source>@<threshold>` for the labels of at least that confidence, or `<first>><then>@<n>` for a switch: the first n
-    rows labelled by one source, all further ones by the other."""
+    rows labeled by one source, all further ones by the other."""
     size: int | None
     """Training rows; None: all that there are; 0: none, the base mix alone. Of an annotator's or filtered source it is
     the rows that were looked at: `CellRun.rows` says how many of them had a label."""

@@ -25,14 +25,14 @@ def app() -> Any:
 def test_page_compares_line_by_line(app: Any) -> None:
     words, scores, labels = app.agreed("a\nb\n\nb\n", "a\nb\na\nb\n\n")
     # Three of four are right; one has no label. Wilson 1927: 0.301 to 0.954.
-    assert words == "Right: 0.750 [0.301, 0.954] of 4 human-labelled rows."
+    assert words == "Right: 0.750 [0.301, 0.954] of 4 human-labeled rows."
     assert ["coverage", "0.750 [0.301, 0.954]", "4"] in scores
     assert [row[:3] for row in labels] == [["a", "2", "1"], ["b", "2", "2"]]
 
 
 def test_lines_that_are_missing_at_the_end_are_rows_without_a_label(app: Any) -> None:
     words, _, _ = app.agreed("a", "a\nb")
-    assert words.endswith("of 2 human-labelled rows.")
+    assert words.endswith("of 2 human-labeled rows.")
 
 
 def test_page_says_why_it_does_not(app: Any) -> None:

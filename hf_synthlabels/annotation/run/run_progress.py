@@ -22,7 +22,7 @@ UNLABELLED = ("unparsed", "refused", "truncated", "failed", "over_budget", "skip
 
 
 class Progress:
-    """Counts labelled rows and shows the state of the run, including why it waits.
+    """Counts labeled rows and shows the state of the run, including why it waits.
 
     Args:
         bar: of tqdm.

@@ -60,7 +60,7 @@ class StrategyComparison:
 def strategy_comparisons(task: TaskAnalysis) -> list[StrategyComparison]:
     """Strategies by student, annotator, size and number of human labels; of tasks with one class per row.
 
-    Differences are intervals of their own: among many strategies some differ by chance.
+    Intervals are not adjusted for multiple comparisons: among many strategies some differ by chance.
     """
     if task.runs.kind not in CLASSES:
         return []
@@ -77,7 +77,7 @@ def strategy_comparisons(task: TaskAnalysis) -> list[StrategyComparison]:
     return [
         _comparison(task, plain, n_human, {**groups.get((plain, 0), {}), **members})
         for (plain, n_human), members in groups.items()
-        # Strategies without human labels are shown beside those with some.
+        # Strategies without human labels are shown next to those with some.
         if n_human or not counts[plain]
     ]
 

@@ -39,17 +39,17 @@ def next_steps(study: Study, runs: StudyRuns, output: Path) -> list[str]:
         return []
     one = next(iter(recipe.values()))
     file = recipe_file(study.tasks[task].recipe, study.folder)
-    labelled = output / "labelled.parquet"
-    steps = [f"labels of all rows, from stored answers: {_line('annotate', file, '-o', labelled)}"]
+    labeled = output / "labeled.parquet"
+    steps = [f"labels of all rows, from stored answers: {_line('annotate', file, '-o', labeled)}"]
     if advice.verdict == "use the student":
         steps += _use_student(study, runs, advice.student or "", one, output)
     elif advice.verdict in ("use the LLM labels", "use the annotator itself"):
-        steps.append(f"then estimates from them, corrected by the human labels: {_line('estimate', labelled)}")
+        steps.append(f"then estimates from them, corrected by the human labels: {_line('estimate', labeled)}")
     elif advice.verdict == "no verdict":
-        answers = output / "labelled.jsonl"
+        answers = output / "labeled.jsonl"
         return [f"see the answers in {one.output.column}_raw: {_line('annotate', file, '-o', answers)}"]
     elif advice.verdict == "label more by hand":
-        steps += _label_more(advice, runs, task, output, labelled)
+        steps += _label_more(advice, runs, task, output, labeled)
     elif advice.maker == "encoder":
         steps = ["ask an LLM: the same command with `--model` (and `--base-url`) and another `-o`"]
     else:
@@ -57,7 +57,7 @@ def next_steps(study: Study, runs: StudyRuns, output: Path) -> list[str]:
     return steps
 
 
-def _label_more(advice: Recommendation, runs: StudyRuns, task: str, output: Path, labelled: Path) -> list[str]:
+def _label_more(advice: Recommendation, runs: StudyRuns, task: str, output: Path, labeled: Path) -> list[str]:
     left = runs.unlabelled_rows(task)
     if not left:
         return ["every row has a human label: add rows to the table, or decide with a wider `margin`"]
@@ -66,7 +66,7 @@ def _label_more(advice: Recommendation, runs: StudyRuns, task: str, output: Path
     drawn, sheet = output / "sampled.parquet", output / "to_label.csv"
     return [
         f"draw {rows:,} of the {left:,} rows without a human label: "
-        f"{_line('sample', labelled, '-n', rows, '-o', drawn, '--to-label', sheet)}",
+        f"{_line('sample', labeled, '-n', rows, '-o', drawn, '--to-label', sheet)}",
         f"fill in {sheet}, then: {_line('merge', drawn, sheet, '-o', drawn)}",
         f"and run a study of {drawn} with another `-o`",
     ]
@@ -74,11 +74,11 @@ def _label_more(advice: Recommendation, runs: StudyRuns, task: str, output: Path
 
 def _use_student(study: Study, runs: StudyRuns, student: str, recipe: Recipe, output: Path) -> list[str]:
     """Commands for the student of the verdict: a regression is saved at once, an encoder is trained on all labels."""
-    labelled, place = output / "labelled.parquet", output / "student"
-    use = f"label any table with it: {_line('predict', place, labelled, '-o', output / 'predicted.parquet')}"
+    labeled, place = output / "labeled.parquet", output / "student"
+    use = f"label any table with it: {_line('predict', place, labeled, '-o', output / 'predicted.parquet')}"
     if study.learner(student) == "encoder":
         file = _student_file(study, student, recipe, output)
-        return [f"train the student, saved in {place}: {_line('train', file, '--data', labelled)}", use]
+        return [f"train the student, saved in {place}: {_line('train', file, '--data', labeled)}", use]
     (task,) = study.tasks
     kind = recipe.schema_of_labels().kind
     cells = [

@@ -83,7 +83,7 @@ class SecondsBook:
         Args:
             name: of the recipe and the part of the rows.
             record: the provenance of the labels.
-            rows: that were labelled.
+            rows: that were labeled.
         """
         known = self._read()
         if name in known:

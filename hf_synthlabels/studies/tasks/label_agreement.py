@@ -14,7 +14,7 @@ from hf_synthlabels.studies.config import Study
 
 
 def label_agreement(
-    labelled: Dataset, recipe: Recipe, study: Study, validation: Sequence[int] | None = None
+    labeled: Dataset, recipe: Recipe, study: Study, validation: Sequence[int] | None = None
 ) -> dict[str, Any]:
     """The `agreement` with all human labels; nothing where no row has a human label.
 
@@ -22,13 +22,13 @@ def label_agreement(
     see `row_scores`.
 
     Args:
-        labelled: rows with the annotator's labels.
+        labeled: rows with the annotator's labels.
         recipe: of the annotator.
         study: level, resamples and gate.
         validation: row numbers of the validation rows; None for test rows.
     """
     human = recipe.task.human
-    if human is None or all(_is_missing(value) for value in labelled[human]):
+    if human is None or all(_is_missing(value) for value in labeled[human]):
         return {}
 
     def agreement(rows: Dataset, gate: str | None) -> dict[str, Any]:
@@ -37,12 +37,12 @@ def label_agreement(
             gate=gate, level=study.level, resamples=study.resamples,
         ).to_dict()  # fmt: skip
 
-    found: dict[str, Any] = {"agreement": agreement(labelled, None)}
+    found: dict[str, Any] = {"agreement": agreement(labeled, None)}
     if validation is None:
         schema, tokens = recipe.schema_of_labels(), recipe.task.tokens
-        found["credit"] = row_scores(labelled, schema, human=human, llm=recipe.output.column, tokens=tokens).tolist()
+        found["credit"] = row_scores(labeled, schema, human=human, llm=recipe.output.column, tokens=tokens).tolist()
     elif validation:
-        found["validation"] = agreement(labelled.select(validation), study.gate)
+        found["validation"] = agreement(labeled.select(validation), study.gate)
     return found
 
 

@@ -127,7 +127,7 @@ def estimate_transition(
     if classes < 2 or n == 0:
         raise DataError(
             f"`human` and `llm` have {n} rows with both labels, of {classes} names. A transition matrix needs human "
-            "labels on rows that the LLM labelled, of two names or more."
+            "labels on rows that the LLM labeled, of two names or more."
         )
     agreed = (np.trace(counts) + 1) / (n + 2)
     symmetric = np.full((classes, classes), (1 - agreed) / (classes - 1))
