@@ -83,7 +83,7 @@ def test_trainer_alone_asks_nothing_of_the_hub(
     trainer = StudentTrainer(model, options, train_dataset=None)
     trainer.save_model(str(tmp_path / "saved"))
     assert (tmp_path / "saved" / "model.safetensors").is_file()
-    with pytest.raises(ConfigError, match=r"`push_to_hub` of the trainer .* `StudentPublisher`"):
+    with pytest.raises(ConfigError, match="`push_to_hub`"):
         trainer.push_to_hub()
     assert hub.requests == []
     with pytest.raises(ConfigError, match="`push_to_hub` requires `publish`"):
