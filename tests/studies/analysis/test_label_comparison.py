@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ def test_page_shows_the_labels_and_the_errors(runs: StudyRuns) -> None:
     page = page_of(runs)
     exhibits = {exhibit.name: exhibit for section in page.sections for exhibit in section.exhibits}
     (comparison,) = study_report(runs).comparisons
-    agreement, classes, errors = exhibits["agreement_1"], exhibits["student_classes"], exhibits["errors_2"]
+    agreement, classes, errors = exhibits["label_agreement_1"], exhibits["student_classes"], exhibits["errors_2"]
     assert isinstance(agreement, Table)
     assert [row[1:3] for row in agreement.rows] == [("validation", 20), ("training", 80), ("test", 40)]
     assert agreement.rows[2][4] == comparison.annotator.accuracy  # type: ignore[union-attr]
@@ -164,6 +165,13 @@ def test_page_shows_the_labels_and_the_errors(runs: StudyRuns) -> None:
     assert isinstance(errors, Counts)
     assert errors.counts == comparison.arm("llm").confusion
     assert any("gate accuracy >= 0.5: pass" in line for line in page.summary)
+
+
+def test_page_of_sampled_labels_has_agreement_and_consistency(runs: StudyRuns) -> None:
+    (task,) = runs.tasks
+    sampled = replace(task, confidence={"llm": tuple(0.5 + row % 2 / 2 for row in range(80))})
+    names = [section.name for section in page_of(replace(runs, tasks=(sampled,))).sections]
+    assert {"consistency", "labels", "errors"} <= set(names)
 
 
 @pytest.mark.parametrize("before", [0, 30, 40])

@@ -69,7 +69,7 @@ def _tables(known: Known) -> Iterator[Table]:
             for (task, labels, name), report in known.items()
             if report.kind == kind
         ]
-        yield Table(f"agreement_{place}", "Agreement with human labels", heads, tuple(rows))
+        yield Table(f"label_agreement_{place}", "Agreement with human labels", heads, tuple(rows))
 
 
 def error_sections(analysis: Analysis) -> tuple[Section, ...]:
