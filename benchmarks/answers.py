@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
-__all__ = ["CONTENT_FAULTS", "HTTP_FAULTS", "LABELS", "Fault", "Said", "item_of", "label_of", "said", "text_of"]
+__all__ = ["CONTENT_FAULTS", "HTTP_FAULTS", "LABELS", "Fault", "Said", "label_of", "said", "shard_item", "text_of"]
 
 LABELS = ("sports", "business", "science", "politics")
 
@@ -33,7 +33,7 @@ def text_of(number: int) -> str:
     return f"item {number:07d}: {SENTENCE * (1 + LENGTH // len(SENTENCE))}"[:LENGTH].strip()
 
 
-def item_of(body: bytes) -> bytes | None:
+def shard_item(body: bytes) -> bytes | None:
     """The number of the row that a request asks for, the last that occurs in it; None when it asks for none."""
     found = None
     for match in ITEM.finditer(body):

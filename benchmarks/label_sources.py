@@ -30,7 +30,7 @@ from datasets import Dataset, concatenate_datasets
 from benchmarks.documents import Table, machine, put_block, write_tables
 from hf_synthlabels.statistics.arrays import encode
 from hf_synthlabels.studies import STRATEGIES, Study, read_runs, run_study
-from hf_synthlabels.studies.analysis.base import analysed
+from hf_synthlabels.studies.analysis.base import analyze_runs
 from hf_synthlabels.studies.analysis.strategies import (
     BASELINES,
     DESCRIPTIONS,
@@ -139,7 +139,7 @@ def run(name: str, folder: Path, seeds: tuple[int, ...]) -> None:
     rows = [{**row, "part": part} for part, table in (("train", task.train), ("test", task.test)) for row in table]
     (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     runs = run_study(Study.from_dict(_study(task, seeds, place), folder=place), place, progress=tell)
-    report = strategy_comparisons(analysed(runs).tasks[0])[0]
+    report = strategy_comparisons(analyze_runs(runs).tasks[0])[0]
     noise = ranked(task, folder / f"{name}_noise.json", tell)
     print(report, noise, f"{time.process_time() - began:.0f} s of processor time", sep="\n", flush=True)
 
@@ -265,7 +265,7 @@ def write(folder: Path) -> None:
         file = folder / name / "runs.json"
         if not file.is_file():
             continue
-        (task,) = analysed(read_runs(file)).tasks
+        (task,) = analyze_runs(read_runs(file)).tasks
         reports[name] = report = strategy_comparisons(task)[0]
         tables = {f"{name}_{metric}": strategy_table(report, metric) for metric in METRICS}
         noise = json.loads((folder / f"{name}_noise.json").read_text(encoding="utf-8"))

@@ -33,8 +33,8 @@ from hf_synthlabels.statistics.comparison.conditions import ConditionMetric, com
 from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.statistics.exhibits import Table as ExhibitTable
 from hf_synthlabels.statistics.intervals import wilson
-from hf_synthlabels.studies import StudyRuns, read_runs, recommend, sections_of
-from hf_synthlabels.studies.analysis.base import analysed
+from hf_synthlabels.studies import StudyRuns, read_runs, recommend, report_sections
+from hf_synthlabels.studies.analysis.base import analyze_runs
 from hf_synthlabels.training.search import GridReport
 
 __all__ = ["BLOCKS", "Block", "Excerpt", "excerpt_text", "main", "summary_text", "write_study"]
@@ -171,7 +171,7 @@ def excerpt_text(runs: StudyRuns, block: Block) -> str:
 
 
 def _sections(runs: StudyRuns, block: Block) -> list[Section]:
-    found = {section.name: section for section in sections_of(analysed(runs))}
+    found = {section.name: section for section in report_sections(analyze_runs(runs))}
     return [_part(found[name], names) for name, names in block.exhibits.items() if name in found]
 
 

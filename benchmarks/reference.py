@@ -50,7 +50,7 @@ from benchmarks.reference_outputs import (
 from hf_synthlabels import cards, judging, studies, validate
 from hf_synthlabels.clients import Completion, Request, ScriptedClient
 from hf_synthlabels.publishing import read_report, render_page
-from hf_synthlabels.publishing.report import page_of
+from hf_synthlabels.publishing.report import report_page
 from hf_synthlabels.training import StudentConfig, train_student
 from tests.tiny_models import tiny_model
 
@@ -120,7 +120,7 @@ def audits(_: Path) -> Files:
         "bleu": judging.bleu_accuracy(["a red house", "blue", None], [["the red house"]] * 3),
     }
     return {f"judging/{name}.json": value for name, value in found.items()} | {
-        "pages/audit.html": render_page(page_of(found["audit"]))
+        "pages/audit.html": render_page(report_page(found["audit"]))
     }
 
 
@@ -150,7 +150,7 @@ def compared(folder: Path) -> Files:
         # Read back from masked content, so that pages show no time and no machine.
         values = plain(json.loads(content))
         read = read_report(json.dumps(values))
-        files |= {f"studies/{name}.json": values, f"pages/{name}.html": render_page(page_of(read))}
+        files |= {f"studies/{name}.json": values, f"pages/{name}.html": render_page(report_page(read))}
         files[f"studies/{name}.txt"] = f"{studies.summary_table(runs[name]) if name in runs else read}\n"
     return files
 

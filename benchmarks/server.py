@@ -21,7 +21,7 @@ import sys
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from benchmarks.answers import CONTENT_FAULTS, Fault, item_of, said
+from benchmarks.answers import CONTENT_FAULTS, Fault, said, shard_item
 from benchmarks.service import Options, Service
 
 __all__ = ["main"]
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         counters.in_flight += 1
         counters.peak_in_flight = max(counters.peak_in_flight, counters.in_flight)
         counters.prompts.add(hash(body))
-        item = item_of(body) or b"none"
+        item = shard_item(body) or b"none"
         attempt = counters.tries[item]
         counters.tries[item] += 1
         passes, headers = service.admitted()

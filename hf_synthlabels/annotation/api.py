@@ -23,7 +23,13 @@ from hf_synthlabels.annotation.recipe.tabular import as_dataset
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.run_stats import RunStats
-from hf_synthlabels.annotation.run.stream import TABLE_ROWS, first_rows, labelled_tables, looked_at_tables, shards_of
+from hf_synthlabels.annotation.run.stream import (
+    TABLE_ROWS,
+    first_rows,
+    labelled_tables,
+    looked_at_tables,
+    selected_shards,
+)
 from hf_synthlabels.annotation.trust.confirmation import confirmed
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.protocol.truncation import truncation_warning
@@ -204,7 +210,7 @@ def _annotated_stream(
 
     def tables(places: list[int]) -> Iterator[pa.Table]:
         with open_annotator(job, dataset.features, client=client) as annotator:
-            part = shards_of(dataset, places)
+            part = selected_shards(dataset, places)
             yield from looked_at_tables(
                 annotator, part, job.columns(dataset.features), job.label_columns, first=first_rows(job.client, client)
             )

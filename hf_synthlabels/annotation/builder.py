@@ -25,7 +25,13 @@ from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.run.progress_bars import own_bars
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.run_stats import RunStats
-from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables, first_rows, looked_at_tables, shards_of
+from hf_synthlabels.annotation.run.stream import (
+    TABLE_ROWS,
+    annotated_tables,
+    first_rows,
+    looked_at_tables,
+    selected_shards,
+)
 from hf_synthlabels.clients.factory import split_rate_limits
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
 from hf_synthlabels.registration import BUILDER_NAME
@@ -154,7 +160,7 @@ class SynthLabels(datasets.ArrowBasedBuilder):
             shown_progress(job.client, annotator, total=total, what=split) as progress,
         ):
             if stop is None:
-                part = shards_of(rows, [place for place, _ in shards])
+                part = selected_shards(rows, [place for place, _ in shards])
                 annotated = looked_at_tables(
                     annotator, part, needed, job.label_columns, first=first_rows(config), progress=progress
                 )

@@ -127,7 +127,7 @@ def _folder(output: Path | None) -> Path:
 
 def _run(asked: Study, output: Path, *, partial_report: bool, yes: bool) -> None:
     from hf_synthlabels.publishing import write_report
-    from hf_synthlabels.publishing.report import page_of
+    from hf_synthlabels.publishing.report import report_page
     from hf_synthlabels.studies import run_study, study_report, summary_table
     from hf_synthlabels.studies.quickstart.next_steps import next_steps
 
@@ -141,7 +141,7 @@ def _run(asked: Study, output: Path, *, partial_report: bool, yes: bool) -> None
         runs = run_study(asked, output, progress=_tell, partial=partial_report)
     print(summary_table(runs))
     print(f"written: {output / 'runs.json'}")
-    page = page_of(runs)
+    page = report_page(runs)
     print(f"\n{' '.join(page.summary)}\n")
     print_written(write_report(page, output), output)
     if (numbers := study_report(runs)).comparisons:

@@ -233,7 +233,7 @@ def predict(
     else:
         loaded = Student.from_pretrained(student, **options)
         schema = loaded.task.schema
-    rows = _rows_of(data, split, ReadOptions(encoding=encoding, separator=separator), stream=stream)
+    rows = _rows_to_predict(data, split, ReadOptions(encoding=encoding, separator=separator), stream=stream)
     check_columns(schema, min_confidence, probabilities=probabilities)
     added = label_features(schema, column, probabilities=probabilities)
     check_free(rows.column_names, list(added))
@@ -252,7 +252,7 @@ def predict(
     typer.echo(f"written: {target}")
 
 
-def _rows_of(data: str, split: str | None, options: ReadOptions, *, stream: bool) -> Any:
+def _rows_to_predict(data: str, split: str | None, options: ReadOptions, *, stream: bool) -> Any:
     from hf_synthlabels.tables import RowSource, load_rows, read_table, table_format
 
     if not stream or Path(data).is_dir():

@@ -16,7 +16,7 @@ from hf_synthlabels.annotation import AnnotatorConfig, Source
 from hf_synthlabels.annotation.prompting.row_inputs import cell_text
 from hf_synthlabels.annotation.recipe.source import check_keys, read_source, recorded_keys, source_files
 from hf_synthlabels.annotation.recipe.source_config import FilePaths
-from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, validated
+from hf_synthlabels.annotation.recipe.strict_yaml import config_folder, read_yaml, validated
 from hf_synthlabels.annotation.trust.confirmation import check_trust
 from hf_synthlabels.clients.config import ClientConfig, StrictModel
 from hf_synthlabels.clients.factory import ClientUse
@@ -129,7 +129,7 @@ class JudgeFile(StrictModel):
             ConfigError: the file does not exist, is not YAML, or has a missing, unknown or invalid key.
         """
         file = Path(path)
-        return cls.from_dict(read_yaml(file, "judge", ConfigError), folder=Path(folder_of(file)), origin=file.name)
+        return cls.from_dict(read_yaml(file, "judge", ConfigError), folder=Path(config_folder(file)), origin=file.name)
 
     @classmethod
     def from_dict(cls, content: Any, *, folder: Path | None = None, origin: str = "judge") -> JudgeFile:

@@ -13,7 +13,7 @@ References = Sequence[str | Sequence[str] | None]
 """One or several references per answer."""
 
 
-def items_of(
+def judge_items(
     rubric: Rubric,
     predictions: Sequence[str | None],
     references: References | None = None,

@@ -13,7 +13,7 @@ from hf_synthlabels.annotation.run.run_stats import check_all_failed
 from hf_synthlabels.annotation.run.window import ordered_replies, planned_requests
 from hf_synthlabels.clients import ChatClient, Completion, Price, Request
 from hf_synthlabels.errors import AllFailedError, ConfigError
-from hf_synthlabels.judging.items import References, items_of
+from hf_synthlabels.judging.items import References, judge_items
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
 from hf_synthlabels.judging.parsing.reply_parser import Extraction, parse_judgment
 from hf_synthlabels.judging.prompt import Item, JudgePrompt
@@ -121,7 +121,7 @@ class Judge:
         """Judge items in their order and in bounded memory.
 
         Args:
-            items: answers to judge; `items_of` builds them from columns. Read only as fast as requests are sent.
+            items: answers to judge; `judge_items` builds them from columns. Read only as fast as requests are sent.
             stats: counts calls and statuses.
 
         Raises:
@@ -175,7 +175,7 @@ class Judge:
             DataError: the columns differ in length, or hold other values than text.
             AllFailedError: see `stream`; not raised with `keep_on_failure`.
         """
-        items = items_of(self.rubric, predictions, references, inputs)
+        items = judge_items(self.rubric, predictions, references, inputs)
         stats, count = RunStats(), ScoreCount(self.rubric)
         judgments, stopped = collect(
             self.stream(items, stats),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.judging.items import References, items_of
+from hf_synthlabels.judging.items import References, judge_items
 from hf_synthlabels.judging.judge import Judge, Judged, Replies, collect
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
 from hf_synthlabels.judging.parsing.reply_parser import parse_judgment
@@ -137,7 +137,7 @@ def judge_pairs(
         DataError: the columns differ in length, or hold other values than text.
         AllFailedError: see `Judge.stream`; not raised with `keep_on_failure`.
     """
-    items = items_of(judge.rubric, predictions, references, inputs, others)
+    items = judge_items(judge.rubric, predictions, references, inputs, others)
     stats, count = RunStats(), PairCount(judge)
     judgments, stopped = collect(
         stream_pairs(judge, items, stats),

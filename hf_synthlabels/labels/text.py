@@ -50,7 +50,7 @@ class Word:
 
 
 @lru_cache(maxsize=256)
-def words_of(text: str) -> tuple[Word, ...]:
+def split_words(text: str) -> tuple[Word, ...]:
     """Return the words of a text except articles; in scripts without spaces, each character is a word."""
     words = []
     for match in _pattern().finditer(text):
@@ -64,7 +64,7 @@ def words_of(text: str) -> tuple[Word, ...]:
 
 def normalized_words(text: str) -> list[str]:
     """Return the words of a text without case, punctuation and articles."""
-    return [word.folded for word in words_of(text)]
+    return [word.folded for word in split_words(text)]
 
 
 def stem(word: str) -> str:

@@ -183,7 +183,7 @@ def score_of_sums(score: Callable[[Floats], Floats]) -> RowScore:
     return lambda counts, cells: score(counts @ cells)
 
 
-def balanced_weights(has: Floats) -> Floats:
+def class_balanced_weights(has: Floats) -> Floats:
     """Pseudo-row weights that give each class the same total, spread over the rows with that human label.
 
     Args:

@@ -1,6 +1,6 @@
 """Human labels against LLM labels: studies, their journal and their report; and the demo's data."""
 
-from hf_synthlabels.studies.analysis import sections_of
+from hf_synthlabels.studies.analysis import report_sections
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.label_comparison import study_report
 from hf_synthlabels.studies.plan import plan_study
@@ -20,8 +20,8 @@ __all__ = [
     "plan_study",
     "read_runs",
     "recommend",
+    "report_sections",
     "run_study",
-    "sections_of",
     "study_report",
     "summary_table",
     "write_runs",

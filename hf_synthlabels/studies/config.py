@@ -117,13 +117,13 @@ class Study(StudyFile):
                 raise ValueError(f"`students.{name}` has no `model`. Name the model that it starts from.")
         for task in self.tasks:
             self._check_sources(task)
-        if self.base is None and any(0 in self.sizes_of(task) for task in self.tasks):
+        if self.base is None and any(0 in self.task_sizes(task) for task in self.tasks):
             raise ValueError("`sizes` has 0, which needs a `base` to train on. Add one, or remove the 0.")
         return self
 
     @model_validator(mode="after")
     def _known_cells(self) -> Self:
-        sources = {source for task in self.tasks for source in self.sources_of(task)}
+        sources = {source for task in self.tasks for source in self.task_sources(task)}
         known = {"task": self.tasks, "source": sources, "student": self.students, "strategy": self.strategies}
         for field in ("pairs", "exclude"):
             for cells in getattr(self, field):
@@ -138,7 +138,7 @@ class Study(StudyFile):
         return self
 
     def _check_sources(self, task: str) -> None:
-        sources = self.sources_of(task)
+        sources = self.task_sources(task)
         for name, keys in sources.items():
             for part in keys.parts:
                 if part not in sources:
@@ -153,11 +153,11 @@ class Study(StudyFile):
                 if made.shares is not None or made.first is not None:
                     raise ValueError(f"`sources.{name}` is made of {part!r}, which is a mixture. Name what that is of.")
 
-    def sources_of(self, task: str) -> dict[str, SourceKeys]:
+    def task_sources(self, task: str) -> dict[str, SourceKeys]:
         """The label sources of a task."""
         return {**self.sources, **self.tasks[task].sources}
 
-    def sizes_of(self, task: str) -> list[int | None]:
+    def task_sizes(self, task: str) -> list[int | None]:
         """The training sizes of a task, ascending."""
         sizes = self.sizes if self.tasks[task].sizes is None else self.tasks[task].sizes
         return sorted(sizes or [None], key=lambda size: (size is None, size or 0))
@@ -178,5 +178,5 @@ class Study(StudyFile):
 
     def asks(self, task: str, source: str) -> bool:
         """Whether a source has labels of an annotator, so that it depends on the prompt."""
-        keys = self.sources_of(task)[source]
+        keys = self.task_sources(task)[source]
         return keys.is_annotator or any(self.asks(task, part) for part in keys.parts)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, validated
+from hf_synthlabels.annotation.recipe.strict_yaml import config_folder, read_yaml, validated
 from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.errors import StudyError
 
@@ -33,7 +33,7 @@ class StudyFile(StrictModel):
         content = read_yaml(file, "study", StudyError)
         if not isinstance(content, dict):
             raise StudyError(f"{path}: a study is a mapping with {cls.KEYS}.")
-        return cls.from_dict(content, folder=Path(folder_of(file)), where=str(path))
+        return cls.from_dict(content, folder=Path(config_folder(file)), where=str(path))
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, folder: Path | None = None, where: str = "study") -> Self:

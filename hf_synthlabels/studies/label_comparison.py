@@ -20,10 +20,18 @@ from hf_synthlabels.statistics.comparison.conditions import (
     seed_scores,
 )
 from hf_synthlabels.statistics.comparison.paired import mcnemar
-from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Condition, Pair, TaskAnalysis, analysed, pairs_of
+from hf_synthlabels.studies.analysis.base import (
+    HUMAN,
+    Analysis,
+    Condition,
+    Pair,
+    TaskAnalysis,
+    analyze_runs,
+    llm_human_pairs,
+)
 from hf_synthlabels.studies.analysis.scores import CLASSES
 from hf_synthlabels.studies.report import Arm, ClassScores, LabelComparison, StudyReport
-from hf_synthlabels.studies.runs import MAX_UNASKED, StudyRuns, TaskRuns
+from hf_synthlabels.studies.runs import MAX_UNREQUESTED, StudyRuns, TaskRuns
 
 Codes = NDArray[np.int64]
 
@@ -33,14 +41,14 @@ ENVIRONMENT = ("minutes", "processors", "machine", "python", "versions", "finish
 
 def study_report(runs: StudyRuns | Analysis) -> StudyReport:
     """Every annotator against human labels, for each student; of tasks with one class per row."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     facts = dict(analysis.runs.facts or {})
     students = facts.get("study", {}).get("students", {})
     comparisons = tuple(
         _comparison(pair, students.get(pair.llm.student))
         for task in analysis.tasks
         if task.runs.kind in CLASSES
-        for pair in pairs_of(task)
+        for pair in llm_human_pairs(task)
     )
     environment = {name: facts[name] for name in ENVIRONMENT if name in facts}
     return StudyReport(analysis.runs.name, comparisons, tuple(map(dict, analysis.runs.references)), environment)
@@ -59,7 +67,7 @@ def class_scores(task: TaskAnalysis, condition: Condition) -> tuple[ClassScores,
     )
 
 
-def confusion_of(task: TaskAnalysis, condition: Condition) -> tuple[tuple[int, ...], ...]:
+def condition_confusion(task: TaskAnalysis, condition: Condition) -> tuple[tuple[int, ...], ...]:
     """Human labels by predictions, counts over all seeds; a last column for rows without one, where there are some."""
     counts = np.sum(
         [confusion.confusion_counts(_truth(task), seed, len(task.runs.names)) for seed in _answers(task, condition)],
@@ -86,7 +94,7 @@ def _comparison(pair: Pair, options: Any) -> LabelComparison:
     task, runs, labels = pair.task, pair.task.runs, pair.llm.labels
     few = [
         condition
-        for condition in task.plain()
+        for condition in task.single_source()
         if condition.source in runs.human_samples and condition.student == pair.llm.student
     ]
     llm, human, truth = _answers(task, pair.llm), _answers(task, pair.human), _truth(task)
@@ -111,7 +119,7 @@ def _comparison(pair: Pair, options: Any) -> LabelComparison:
         },
         paired=tuple(
             mcnemar(truth, task.codes(pair.llm, seed), task.codes(pair.human, seed))
-            for seed in task.shared(pair.llm, pair.human)
+            for seed in task.shared_seeds(pair.llm, pair.human)
         ),
         options=dict(options) if isinstance(options, Mapping) else {"student": options},
         client=str(runs.annotators.get(labels, {}).get("facts", {}).get("client", "")),
@@ -134,7 +142,7 @@ def _arm(task: TaskAnalysis, condition: Condition) -> Arm:
         scores={metric: _compared(task, answers, answers, metric).a for metric in CONDITION_METRICS},
         by_seed={metric: tuple(seed_scores(truth, answers, size, metric).tolist()) for metric in CONDITION_METRICS},
         classes=class_scores(task, condition),
-        confusion=confusion_of(task, condition),
+        confusion=condition_confusion(task, condition),
         label_usd=usd,
         label_s=seconds,
         train_s=float(np.mean([cell.train_s for cell in cells])),
@@ -151,7 +159,7 @@ def _compared(task: TaskAnalysis, a: Codes, b: Codes, metric: ConditionMetric = 
 
 def _own_margin(task: TaskAnalysis, labels: str, llm: Codes) -> Interval:
     own = task.runs.llm_labels[labels]
-    if task.runs.unasked(labels, "test") > MAX_UNASKED * len(own):
+    if task.runs.unrequested(labels, "test") > MAX_UNREQUESTED * len(own):
         return Interval(math.nan, math.nan, math.nan, task.bootstrap.level, "not asked", len(own))
     codes = np.array([[MISSING if code is None else code for code in own]])
     return _compared(task, llm, codes).difference

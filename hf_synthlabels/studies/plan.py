@@ -16,7 +16,7 @@ from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import NO_PROMPT, SourceKeys
 from hf_synthlabels.studies.runs import CellName
-from hf_synthlabels.studies.students.job import Job, Outcome, steps_of
+from hf_synthlabels.studies.students.job import Job, Outcome, training_steps
 from hf_synthlabels.studies.students.journal import CellFiles, cell_key
 from hf_synthlabels.studies.tasks.recipes import annotator_recipes
 from hf_synthlabels.studies.tasks.task import StudyTask, open_task
@@ -24,14 +24,16 @@ from hf_synthlabels.studies.tasks.task import StudyTask, open_task
 INDEX = "cells.json"
 
 
-def named_in_file(task: StudyTask, cell: CellName) -> str:
+def cell_file_hash(task: StudyTask, cell: CellName) -> str:
     """A hash of all that a study file says of a cell: other sources and sizes of the study are no part of it."""
     study, keys = task.study, task.study.tasks[task.name]
-    sources = study.sources_of(task.name)
+    sources = study.task_sources(task.name)
     return cell_key(
         {
             "cell": asdict(cell),
-            "sources": {name: sources[name].model_dump(mode="json") for name in sorted(_made_of(cell.source, sources))},
+            "sources": {
+                name: sources[name].model_dump(mode="json") for name in sorted(_component_sources(cell.source, sources))
+            },
             "prompt": study.prompts.get(cell.prompt),
             "student": study.students[cell.student],
             "max_length": keys.max_length,
@@ -60,9 +62,9 @@ def keep_index(folder: Path, index: Mapping[str, str]) -> None:
     scratch.replace(folder / INDEX)
 
 
-def _made_of(source: str, sources: Mapping[str, SourceKeys]) -> set[str]:
+def _component_sources(source: str, sources: Mapping[str, SourceKeys]) -> set[str]:
     parts: Iterable[str] = sources[source].parts
-    return {source}.union(*(_made_of(part, sources) for part in parts))
+    return {source}.union(*(_component_sources(part, sources) for part in parts))
 
 
 class EtaEstimator:
@@ -123,7 +125,7 @@ class EtaEstimator:
             return 1
         few = sum(label is not None for label in job.few or ())
         try:
-            return max(1, sum(steps_of(job, job.nominal, few)))
+            return max(1, sum(training_steps(job, job.nominal, few)))
         except ConfigError:
             return 1
 
@@ -191,7 +193,7 @@ def plan_study(study: Study, folder: Path | None = None) -> list[PlannedCell]:
         return [
             PlannedCell(
                 cell,
-                index.get(named_in_file(task, cell)) in there | {ASKED},
+                index.get(cell_file_hash(task, cell)) in there | {ASKED},
                 study.learner(cell.student) == "annotator",
             )
             for task in tasks

@@ -12,10 +12,10 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore
 from hf_synthlabels.statistics.comparison.paired import NonInferiority, non_inferiority, rows_to_detect
 from hf_synthlabels.statistics.comparison.pooling import pool_tasks
-from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Pair, analysed, student_pairs
+from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Pair, analyze_runs, student_pairs
 from hf_synthlabels.studies.analysis.human_or_llm import population
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
-from hf_synthlabels.studies.wording import VERDICTS, counted, joined, maker_of, reworded
+from hf_synthlabels.studies.wording import VERDICTS, counted, joined, label_maker, reworded
 
 Verdict = Literal[
     "use the student",
@@ -140,8 +140,8 @@ def recommend(runs: StudyRuns | Analysis) -> Recommendation:
     sources of LLM labels the one with the least sceptical verdict. Better LLM labels never make it more sceptical.
     There is no verdict while cells are missing, or where an annotator labeled less than `MIN_COVERAGE` of its rows.
     """
-    analysis = analysed(runs)
-    maker = maker_of(analysis.runs)
+    analysis = analyze_runs(runs)
+    maker = label_maker(analysis.runs)
     if reasons := _unfinished(analysis.runs):
         return _no_verdict(reasons, analysis, maker)
     cases = _cases(analysis)
@@ -225,11 +225,11 @@ def _case(student: str, labels: str, pairs: Sequence[Pair], analysis: Analysis) 
     own: list[PairedScore] = []
     matching: list[PairedScore] = []
     for pair in pairs:
-        itself = pair.task.annotator(pair.llm.source, pair.llm.prompt)
+        itself = pair.task.annotator_features(pair.llm.source, pair.llm.prompt)
         if itself is not None:
-            seeds = pair.task.shared(pair.llm, pair.human)
-            own.append(pair.task.draws.compare(itself, pair.task.found(pair.human, seeds), pair.task.main))
-            matching.append(pair.task.draws.compare(pair.task.found(pair.llm, seeds), itself, pair.task.main))
+            seeds = pair.task.shared_seeds(pair.llm, pair.human)
+            own.append(pair.task.draws.compare(itself, pair.task.features(pair.human, seeds), pair.task.main_score))
+            matching.append(pair.task.draws.compare(pair.task.features(pair.llm, seeds), itself, pair.task.main_score))
     whole = len(own) == len(pairs)
     difference = _together(trained, analysis)
     annotator = _together(own, analysis) if whole else None
@@ -254,9 +254,9 @@ def _reasons(case: _Case, analysis: Analysis) -> list[str]:
     if len(case.pairs) == 1:
         task, scores = pair.task, pair.score()
         said = [
-            f"Trained on {task.labelled(pair.llm):,} LLM labels, the student {pair.llm.student!r} has a "
-            f"{task.main_name} of {scores.a.estimate:.3f} on {rows:,} test rows; trained on "
-            f"{task.labelled(pair.human):,} human labels it has {scores.b.estimate:.3f} (means of "
+            f"Trained on {task.n_labeled(pair.llm):,} LLM labels, the student {pair.llm.student!r} has a "
+            f"{task.main_score_name} of {scores.a.estimate:.3f} on {rows:,} test rows; trained on "
+            f"{task.n_labeled(pair.human):,} human labels it has {scores.b.estimate:.3f} (means of "
             f"{counted(seeds, 'seed')}). The difference is {case.student}. {meaning}"
         ]
     else:
@@ -279,7 +279,7 @@ def _reasons(case: _Case, analysis: Analysis) -> list[str]:
         said.append(few)
     if seeds == 1:
         said.append("There is one seed, so the chance of training is not in these intervals.")
-    elif same := sum(each.alike for each in case.pairs):
+    elif same := sum(each.seeds_agree for each in case.pairs):
         where = "All" if same == len(case.pairs) else f"On {same} tasks all"
         said.append(f"{where} seeds gave the same students, so there the intervals are of the test rows alone.")
     return said
@@ -292,11 +292,11 @@ def _few(case: _Case) -> str | None:
     pair, task = case.pairs[0], case.pairs[0].task
     fewer = [
         condition
-        for condition in task.plain(HUMAN)
+        for condition in task.single_source(HUMAN)
         if condition.student == pair.human.student
         and condition.size
         and condition.rank < pair.human.rank
-        and task.shared(pair.llm, condition)
+        and task.shared_seeds(pair.llm, condition)
     ]
     if not fewer:
         return None
@@ -315,10 +315,10 @@ def _more(case: _Case, analysis: Analysis, *, by_annotator: bool) -> tuple[int |
     if len(case.pairs) > 1:
         return None, [f"{len(case.pairs)} tasks do not settle it: more tasks would, or more test rows in each."]
     found = pair.score()
-    itself = pair.task.annotator(pair.llm.source, pair.llm.prompt) if by_annotator else None
+    itself = pair.task.annotator_features(pair.llm.source, pair.llm.prompt) if by_annotator else None
     if itself is not None:
-        seeds = pair.task.shared(pair.llm, pair.human)
-        found = pair.task.draws.compare(itself, pair.task.found(pair.human, seeds), pair.task.main)
+        seeds = pair.task.shared_seeds(pair.llm, pair.human)
+        found = pair.task.draws.compare(itself, pair.task.features(pair.human, seeds), pair.task.main_score)
     n = found.a.n
     which = "the LLM's own labels" if itself is not None else "LLM-trained"
     needed = rows_to_detect(found, abs(found.difference.estimate + margin))

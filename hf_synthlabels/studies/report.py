@@ -12,7 +12,7 @@ from hf_synthlabels.errors import StudyError
 from hf_synthlabels.statistics import Interval, ValidationReport
 from hf_synthlabels.statistics.comparison.paired import McNemar
 from hf_synthlabels.statistics.exhibits import align
-from hf_synthlabels.studies.wording import maker_of_clients, p_words, reworded
+from hf_synthlabels.studies.wording import client_label_maker, p_words, reworded
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class LabelComparison:
     @property
     def maker(self) -> str:
         """What made the labels that are not human ones: `LLM` or `encoder`."""
-        return maker_of_clients({self.client})
+        return client_label_maker({self.client})
 
     def summary(self) -> list[str]:
         """Conclusions as sentences."""

@@ -11,7 +11,7 @@ from typing import Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import NO_PROMPT
-from hf_synthlabels.studies.plan import ASKED, EtaEstimator, keep_index, named, named_in_file
+from hf_synthlabels.studies.plan import ASKED, EtaEstimator, cell_file_hash, keep_index, named
 from hf_synthlabels.studies.runs import CellName, StudyRuns, TaskRuns, keep_runs
 from hf_synthlabels.studies.students.job import Job, Outcome, known_outcome
 from hf_synthlabels.studies.students.journal import CellFiles, study_environment
@@ -98,14 +98,14 @@ class _Work:
             try:
                 if self.study.learner(cell.student) == "annotator":
                     self.outcomes[cell] = task.annotator(cell)
-                    self.index[named_in_file(task, cell)] = ASKED
+                    self.index[cell_file_hash(task, cell)] = ASKED
                     continue
                 job = task.job(cell)
             except DataError as error:
                 # Of this cell alone, such as a filter without a confidence.
                 self.outcomes[cell] = Outcome("", cell, failed=str(error))
                 continue
-            self.index[named_in_file(task, cell)] = job.key
+            self.index[cell_file_hash(task, cell)] = job.key
             known = known_outcome(self.journal, job)
             if known is None:
                 self.missing.setdefault(job.key, []).append(job)
@@ -178,7 +178,7 @@ def _labelled(study: Study, task: StudyTask) -> list[tuple[str, str]]:
     """The sources that label rows by themselves, with every prompt, of which some cell is left."""
     used = {(cell.source, cell.prompt) for cell in task.cells}
     found = []
-    for source, keys in study.sources_of(task.name).items():
+    for source, keys in study.task_sources(task.name).items():
         if keys.is_annotator or keys.votes is not None:
             found += [(source, prompt) for prompt in study.prompts or (NO_PROMPT,) if (source, prompt) in used]
     return found

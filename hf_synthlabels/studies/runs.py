@@ -11,7 +11,7 @@ from typing import Any
 from hf_synthlabels.errors import StudyError
 from hf_synthlabels.labels import Kind
 
-MAX_UNASKED = 0.1
+MAX_UNREQUESTED = 0.1
 """Share of rows that an annotator may not have been asked about before its own score counts as unknown."""
 
 
@@ -105,7 +105,7 @@ class TaskRuns:
         # A column without a single label was never filled.
         return {"labelled": len(values) - empty, "skipped" if empty == len(values) else "without a label": empty}
 
-    def unasked(self, name: str, part: str) -> int:
+    def unrequested(self, name: str, part: str) -> int:
         """Rows of a part that an annotator was not asked about."""
         return self.statuses(name, part).get("skipped", 0)
 
@@ -170,7 +170,7 @@ def keep_runs(runs: StudyRuns, path: Path) -> StudyRuns:
     except StudyError:
         before = None
     # By way of JSON, in which tuples are lists, so that the first run and later ones report the same values.
-    now = runs_of(json.loads(json.dumps(asdict(runs))))
+    now = parse_runs(json.loads(json.dumps(asdict(runs))))
     if before is not None and _timeless(before) == _timeless(now):
         return before
     write_runs(now, path)
@@ -189,7 +189,7 @@ def read_runs(path: str | Path) -> StudyRuns:
         StudyError: the file cannot be read, or is not a study's.
     """
     try:
-        return runs_of(json.loads(Path(path).read_text(encoding="utf-8")))
+        return parse_runs(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(
             f"`runs` {str(path)!r} are not the runs.json of a study ({type(error).__name__}: {error}). Run the study "
@@ -197,7 +197,7 @@ def read_runs(path: str | Path) -> StudyRuns:
         ) from None
 
 
-def runs_of(content: Mapping[str, Any]) -> StudyRuns:
+def parse_runs(content: Mapping[str, Any]) -> StudyRuns:
     """The runs that the object of a `runs.json` holds; KeyError, TypeError or ValueError if it holds something else."""
     tasks = tuple(_task(task) for task in content["tasks"])
     return StudyRuns(

@@ -12,7 +12,7 @@ from hf_synthlabels.statistics.agreement.answers import token_f1
 from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.statistics.comparison.conditions import seed_scores
 from hf_synthlabels.statistics.exhibits import Section, Table, align
-from hf_synthlabels.studies.analysis.annotators import warnings_of
+from hf_synthlabels.studies.analysis.annotators import annotator_warnings
 from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
 
 HEADS = ("task", "source", "rows", "student", "learns", "mean of seeds", "lowest", "highest", "seeds")
@@ -32,7 +32,7 @@ def summary_table(runs: StudyRuns) -> str:
     """Every arm with its mean score over seeds, the lowest and the highest; intervals are the report's matter."""
     shown = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in _arms(runs)]
     table = align([list(HEADS), *shown], right=(2, 5, 6, 7, 8))
-    return "\n".join([*warnings_of(runs), *_unlabelled(runs), table, _scored(runs), *_left_out(runs)])
+    return "\n".join([*annotator_warnings(runs), *_unlabelled(runs), table, _scored(runs), *_left_out(runs)])
 
 
 def _unlabelled(runs: StudyRuns) -> list[str]:
@@ -74,7 +74,7 @@ def _arms(runs: StudyRuns) -> list[list[str | int | float]]:
         for run in task.select(lambda _: True):
             arms.setdefault(replace(run.cell, seed=0), []).append(run)
         for cell, each in arms.items():
-            scores = [run_score(task, run.answers) for run in each]
+            scores = [cell_score(task, run.answers) for run in each]
             source = cell.source if cell.prompt == "-" else f"{cell.source}/{cell.prompt}"
             size = "all" if cell.size is None else f"{cell.size:,}"
             learns = cell.strategy if not cell.n_human else f"{cell.strategy}, {cell.n_human} human"
@@ -94,7 +94,7 @@ def _left_out(runs: StudyRuns) -> list[str]:
     return lines
 
 
-def run_score(task: TaskRuns, answers: Sequence[Any]) -> float:
+def cell_score(task: TaskRuns, answers: Sequence[Any]) -> float:
     """The main score of answers to a task's test rows; a row without an answer counts as wrong."""
     truth = task.truth
     match task.kind:

@@ -46,14 +46,14 @@ LLM, ENCODER, MIXED = "LLM", "encoder", "machine"
 WORD = re.compile(r"\b(?:(an|An) )?(LLM)(s?)\b")
 
 
-def maker_of(runs: StudyRuns) -> str:
+def label_maker(runs: StudyRuns) -> str:
     """What made the labels that are not human ones."""
-    return maker_of_clients(
+    return client_label_maker(
         {str(each.get("facts", {}).get("client", "")) for task in runs.tasks for each in task.annotators.values()}
     )
 
 
-def maker_of_clients(clients: set[str]) -> str:
+def client_label_maker(clients: set[str]) -> str:
     """The word for annotators of some clients; recorded answers are taken for those of an LLM."""
     kinds = {ENCODER if client == "embedding" else LLM for client in clients}
     return LLM if not kinds else kinds.pop() if len(kinds) == 1 else MIXED

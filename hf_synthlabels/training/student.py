@@ -23,8 +23,8 @@ from hf_synthlabels.training.saving.saved_student import (
     gather_weights,
     read_student,
     save_student,
-    settings_of,
     student_folder,
+    student_settings,
     update_student,
 )
 from hf_synthlabels.training.tasks import StudentTask, student_task
@@ -144,7 +144,7 @@ class Student:
             with quiet(active=bool(self.config.disable_tqdm)):
                 save_student(self.trainer.model, self.trainer.processing_class, folder, self.config, weights)
             save_sources(self.learning, folder)
-            update_student(folder, **settings_of(self.config, self.names, self.metrics))
+            update_student(folder, **student_settings(self.config, self.names, self.metrics))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,9 @@ from hf_synthlabels.training.tasks.sequence import SingleLabelTask
 from hf_synthlabels.training.trainer import StudentTrainer
 from hf_synthlabels.training.weak_supervision.learning_rows import (
     LearningRows,
-    check_second_stage,
     evaluation_rows,
     learning_rows,
+    reject_sharded_second_stage,
     second_stage_config,
 )
 
@@ -175,7 +175,7 @@ class _Training:
             if config.packing:
                 check_isolation(trainer.model)
         if self.learning is not None and self.learning.second_stage is not None:
-            check_second_stage(trainer)
+            reject_sharded_second_stage(trainer)
         if config.disable_tqdm:
             # Without progress bars Trainer prints its log instead.
             trainer.remove_callback(PrinterCallback)

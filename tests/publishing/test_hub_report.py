@@ -17,7 +17,7 @@ from hf_synthlabels.cli.main import main
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.judging.audit.report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, Report, pull, push, read_report, report_upload, write_report
-from hf_synthlabels.publishing.report import page_of
+from hf_synthlabels.publishing.report import report_page
 from hf_synthlabels.publishing.report.page_values import page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate
 from hf_synthlabels.statistics.exhibits import Section
@@ -102,7 +102,7 @@ def test_parcel_of_every_kind_carries_what_is_written_beside_a_page(kind: str, t
     for name in {"report.json", "report/page.json"} & files.keys():
         content = files[name]
         assert isinstance(content, bytes)
-        assert page_to_json(page_of(read_report(content.decode()))) == page_to_json(page_of(report))
+        assert page_to_json(report_page(read_report(content.decode()))) == page_to_json(report_page(report))
 
 
 def test_texts_of_single_rows_stay_at_home() -> None:

@@ -17,7 +17,7 @@ from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.judging.audit.report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, read_report, write_report
-from hf_synthlabels.publishing.report import page_of
+from hf_synthlabels.publishing.report import report_page
 from hf_synthlabels.publishing.report.page_values import page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals
@@ -78,7 +78,7 @@ def test_write_report_keeps_the_numbers_beside_the_page(report: ValidationReport
 
 def test_validation_page_tells_scores_labels_and_mistakes(report: ValidationReport) -> None:
     checked = report
-    page = page_of(read_report(checked.to_json()))
+    page = report_page(read_report(checked.to_json()))
     assert page.summary[0] == f"Gate {checked.gate}."
     assert [row[1] for row in table(page, "score_table").rows] == list(checked.scores.values())
     assert [row[0] for row in table(page, "class_table").rows] == list(NAMES)
@@ -100,14 +100,14 @@ def test_validation_of_other_kinds_has_a_page() -> None:
     ]
     for kind, human, llm in cases:
         checked = validate(Table({"label": human, "llm_label": llm}), kind=kind, resamples=50)
-        page = page_of(checked)
+        page = report_page(checked)
         assert len(table(page, "score_table").rows) == len(checked.scores)
-        assert page_to_json(page_of(read_report(checked.to_json()))) == page_to_json(page)
+        assert page_to_json(report_page(read_report(checked.to_json()))) == page_to_json(page)
 
 
 def test_validation_of_one_unanswered_row_has_a_page() -> None:
     checked = validate(Table({"label": ["a", None], "llm_label": [None, "b"]}), names=("a", "b"), resamples=50)
-    page = page_of(checked)
+    page = report_page(checked)
     assert page.sections[1].notes == ("No human-labeled row has b; macro F1 excludes it.",)
     assert (
         page.sections[2].answer
@@ -127,8 +127,8 @@ def test_grid_page_tells_what_was_chosen_and_what_it_took() -> None:
     )
     grid = GridReport("macro_f1", "linear", 60, 50, 4, (0, 1), cells, GridCost(8, 24, 100, 300, 12.5, 20.0), "best")
     again = read_report(grid.to_json())
-    page = page_of(again)
-    assert page_to_json(page) == page_to_json(page_of(grid))
+    page = report_page(again)
+    assert page_to_json(page) == page_to_json(report_page(grid))
     assert page.summary[0].startswith("Highest is mini, human with 0.820 macro_f1, corrected for choosing on 60 rows")
     assert table(page, "cells").rows[0] == ("mini, human", 100, "5e-05", 16, 3, 0.85, 0.82, score, "–")
     assert table(page, "cost").rows[0] == ("runs", 8)
@@ -145,9 +145,9 @@ def test_audit_page_has_a_section_for_each_property() -> None:
         metric, {"length": metric}, (Comparison("cit_kendall", "length", value),),
         {"cit": "pass", "cat": "open", "tfa": "not_computed"}, 2,
     )  # fmt: skip
-    page = page_of(audit)
+    page = report_page(audit)
     again = read_report(json.dumps(audit.to_dict()))
-    assert page_to_json(page_of(again)) == page_to_json(page)
+    assert page_to_json(report_page(again)) == page_to_json(page)
     assert [section.name for section in page.sections] == ["cit", "cat", "tfa", "tasks"]
     assert page.sections[0].notes == ("cit:qa: all equal.",)
     assert page.sections[2].notes == ("tfa_icc: too few.",)
@@ -158,7 +158,7 @@ def test_audit_page_has_a_section_for_each_property() -> None:
 def test_judge_page_says_what_the_unscored_could_change() -> None:
     mean = Interval(3.5, 3.1, 3.9, 0.95, "b", 8)
     summary = JudgeSummary(mean, 0.625, 10, {"unparsed": 2}, 3.0, 3.8, {"json": 8}, RunStats(), None)
-    page = page_of(summary)
+    page = report_page(summary)
     assert "8 of 10 items" in page.summary[0]
     assert "between 3.000 and 3.800" in page.summary[0]
     assert table(page, "items").rows == (("scored", 8), ("unparsed", 2))
@@ -183,7 +183,7 @@ def test_page_of_a_study_of_tasks_recommends_first_and_then_answers(tmp_path: Pa
     )  # fmt: skip
     facts = {"machine": "x86_64", "minutes": 2.5, "cells_before": 0, "cell_minutes": 2.0, "versions": {"torch": "2"}}
     runs = StudyRuns("study", (task,), 0.05, 0.95, 200, (0, 1), ({"what": "F1", "value": 0.9, "source": "x"},), facts)
-    page = page_of(runs)
+    page = report_page(runs)
     assert page.summary == (recommend(runs).text,)
     assert page.sections[0].name == "human_or_llm"
     assert page.sections[-1].name == "arms"
@@ -191,7 +191,7 @@ def test_page_of_a_study_of_tasks_recommends_first_and_then_answers(tmp_path: Pa
     assert page.facts["elsewhere: F1"] == "0.9, x"
     write_runs(runs, tmp_path / "runs.json")
     again = read_report((tmp_path / "runs.json").read_text(encoding="utf-8"))
-    assert page_to_json(page_of(again)) == page_to_json(page)
+    assert page_to_json(report_page(again)) == page_to_json(page)
 
 
 def test_validate_writes_a_page_by_the_command_line(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from benchmarks.answers import CONTENT_FAULTS, LABELS, Fault, item_of, label_of, text_of
+from benchmarks.answers import CONTENT_FAULTS, LABELS, Fault, label_of, shard_item, text_of
 from benchmarks.server_limit import requests_per_s
 from benchmarks.service import Options
 from benchmarks.serving import Served, serving
@@ -48,9 +48,9 @@ def connect(server: Served) -> http.client.HTTPConnection:
 
 
 def test_a_text_tells_its_row_and_the_row_its_label() -> None:
-    assert item_of(text_of(17).encode()) == b"0000017"
+    assert shard_item(text_of(17).encode()) == b"0000017"
     assert len(text_of(17)) == pytest.approx(300, abs=2)
-    assert item_of(b"no number") is None
+    assert shard_item(b"no number") is None
     # The CRC-32 of 0000000, by its definition, is 0xBD8BDE69: it leaves 1 when divided by 4.
     assert label_of(b"0000000") == LABELS[1]
     assert {label_of(b"%07d" % number) for number in range(100)} == set(LABELS)

@@ -16,7 +16,7 @@ from hf_synthlabels.statistics.agreement.answers import text_agreement
 from hf_synthlabels.statistics.arrays import divided
 from hf_synthlabels.statistics.bootstrap import (
     RowContributions,
-    balanced_weights,
+    class_balanced_weights,
     cluster_bootstrap,
     row_intervals,
     score_of_sums,
@@ -65,8 +65,8 @@ def test_row_intervals_depend_on_the_seed_and_not_on_chunks() -> None:
 def test_pseudo_rows_are_balanced_over_classes() -> None:
     # The first class is in rows 0 and 1, the second in row 1 only, the third in none.
     has = np.array([[1, 0, 0], [3, 1, 0], [0, 0, 0]], dtype=float)
-    assert balanced_weights(has).tolist() == pytest.approx([1 / 4, 1 / 4 + 1 / 2, 0])
-    assert balanced_weights(0 * has).tolist() == pytest.approx([1 / 3] * 3)
+    assert class_balanced_weights(has).tolist() == pytest.approx([1 / 4, 1 / 4 + 1 / 2, 0])
+    assert class_balanced_weights(0 * has).tolist() == pytest.approx([1 / 3] * 3)
 
 
 def test_invalid_configurations_are_refused() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.studies import Recommendation, StudyRuns, recommend, sections_of
+from hf_synthlabels.studies import Recommendation, StudyRuns, recommend, report_sections
 from hf_synthlabels.studies.recommendation import SCEPTICISM, decide
 from hf_synthlabels.studies.runs import CellRun
 from tests.studies.analysis.study_cells import cell, make_runs, make_task, noisy
@@ -120,7 +120,7 @@ def test_an_annotator_that_was_not_asked_about_test_rows_is_unknown_there(record
     assert found.verdict == "use the LLM labels"
     assert "unknown" in found.text
     assert "own labels minus" not in found.text
-    (page,) = [each for each in sections_of(make_runs(blank)) if each.name == "shifts"]
+    (page,) = [each for each in report_sections(make_runs(blank)) if each.name == "shifts"]
     assert "annotator" not in page.answer
 
 
@@ -140,7 +140,7 @@ def test_an_encoder_is_never_called_an_llm(llm: float, annotator: float) -> None
     assert "no LLM was asked" in found.text
     assert "LLM" not in found.text.replace("no LLM was asked, and nothing here says how good an LLM would be", "")
     assert "all by hand" not in found.text
-    assert "LLM" not in str(sections_of(runs))
+    assert "LLM" not in str(report_sections(runs))
 
 
 def test_many_tasks_are_decided_together() -> None:

@@ -15,7 +15,7 @@ from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.example_file import examples_in_file
 from hf_synthlabels.annotation.recipe.source_config import FilePaths, Source
-from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, validated
+from hf_synthlabels.annotation.recipe.strict_yaml import config_folder, read_yaml, validated
 from hf_synthlabels.annotation.recipe.task import Example, Task
 from hf_synthlabels.annotation.trust.confirmation import check_trust
 from hf_synthlabels.clients.config import ClientConfig, StrictModel
@@ -111,7 +111,7 @@ class Recipe(StrictModel):
         Raises:
             RecipeError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
         """
-        return cls.from_dict(read_yaml(path, "recipe", RecipeError), folder=folder_of(path), origin=str(path))
+        return cls.from_dict(read_yaml(path, "recipe", RecipeError), folder=config_folder(path), origin=str(path))
 
     @classmethod
     def from_dict(cls, content: Any, *, folder: Path | str | None = None, origin: str = "recipe") -> Recipe:

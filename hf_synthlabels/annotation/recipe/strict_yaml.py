@@ -93,7 +93,7 @@ def read_yaml(path: Path | str, what: str, error_type: type[ConfigError]) -> Any
     except yaml.YAMLError as error:
         raise error_type(f"{path}: {str(error).splitlines()[0]}. Correct the YAML.") from None
     _check_sort(content, path, what, error_type)
-    check_trust(content, folder_of(at), str(at))
+    check_trust(content, config_folder(at), str(at))
     return content
 
 
@@ -110,7 +110,7 @@ def _check_sort(content: Any, path: Path, what: str, error_type: type[ConfigErro
             return
 
 
-def folder_of(file: Path | str) -> Path | str:
+def config_folder(file: Path | str) -> Path | str:
     """The folder, or the address of the folder, that the paths in a file are relative to."""
     if isinstance(file, str) and is_address(file):
         return file.rsplit("/", 1)[0]

@@ -44,7 +44,7 @@ def first_rows(config: ClientConfig, client: ChatClient | None = None) -> int:
     return min(TABLE_ROWS, config.max_in_flight) if paid else TABLE_ROWS
 
 
-def shards_of(rows: datasets.IterableDataset, places: list[int]) -> datasets.IterableDataset:
+def selected_shards(rows: datasets.IterableDataset, places: list[int]) -> datasets.IterableDataset:
     """Some shards of a stream, in their order."""
     count = rows.num_shards
     if len(places) == count:

@@ -67,7 +67,7 @@ SERVICES = re.compile(
 SECRETS = re.compile(r"(?i)SECRET|PASSW|PASSPHRASE|PRIVATE|CREDENTIAL|_PAT$|COOKIE|SESSION")
 
 
-def host_of(url: str) -> str:
+def url_host(url: str) -> str:
     """The host that a URL leads to, in lower case; the whole URL where different programs could read it differently."""
     try:
         parts = urlsplit(url.strip())
@@ -84,7 +84,7 @@ def may_receive(variable: str, url: str) -> bool:
 
     A variable with an unknown name may go to any server; it exists for one that this table does not know.
     """
-    host = host_of(url)
+    host = url_host(url)
     hosts = _hosts(variable)
     if hosts is None:
         return not is_secret(variable)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from hf_synthlabels.annotation.trust.key_hosts import host_of, is_known_host, is_private, may_receive
+from hf_synthlabels.annotation.trust.key_hosts import is_known_host, is_private, may_receive, url_host
 from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL
 from hf_synthlabels.clients.protocol.base_url import is_loopback
 
@@ -55,7 +55,7 @@ class Server:
     @property
     def host(self) -> str:
         """The host of the URL."""
-        return host_of(self.url or DEFAULT_BASE_URL)
+        return url_host(self.url or DEFAULT_BASE_URL)
 
 
 def servers(content: Any, field: str = "") -> Iterator[Server]:
@@ -125,8 +125,8 @@ def hub_token_risks(content: Any) -> list[Risk]:
     risks = []
     for field, text in named_strings(content):
         for address in ADDRESS.findall(text):
-            if address.startswith(config.HF_ENDPOINT) and host_of(address) != urlsplit(config.HF_ENDPOINT).hostname:
-                risks.append(Risk(f"sends the Hub token to {host_of(address)}", field))
+            if address.startswith(config.HF_ENDPOINT) and url_host(address) != urlsplit(config.HF_ENDPOINT).hostname:
+                risks.append(Risk(f"sends the Hub token to {url_host(address)}", field))
     return risks
 
 

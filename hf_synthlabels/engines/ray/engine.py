@@ -30,7 +30,7 @@ from hf_synthlabels.engines.ray.cluster import (
 from hf_synthlabels.engines.ray.job import Job, Shard, is_complete, job_fingerprint, prepare
 from hf_synthlabels.engines.ray.job_files import Folder, Sharded, begin_result, finish_result, read_result
 from hf_synthlabels.engines.ray.remote_store import RemoteBudgetActor
-from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, WriteShards, item_of
+from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, WriteShards, shard_item
 from hf_synthlabels.resources import store_path
 
 FILE_SUFFIXES = (".parquet", ".jsonl", ".csv")
@@ -129,7 +129,7 @@ def _label(ray: Any, actor: RemoteBudgetActor, job: Job, assignment: Assignment,
     parts = job.parts()
     shards = [shard for shard in job.shards if not is_complete(parts[shard.name])]
     while shards:
-        items = [item_of(shard, parts[shard.name]) for shard in shards]
+        items = [shard_item(shard, parts[shard.name]) for shard in shards]
         workers = (assignment, actor)
 
         def outcomes(items: list[dict[str, Any]] = items, workers: tuple[Any, ...] = workers) -> Iterator[Any]:
@@ -150,7 +150,7 @@ def _write(ray: Any, job: Job, assignment: Assignment, plan: AnnotationJob, *, s
     parts = job.parts()
     files = _file_names(job.shards)
     begin_result(job.output, job.fingerprint, list(files.values()))
-    items = [item_of(shard, parts[shard.name], files[shard.name]) for shard in job.shards]
+    items = [shard_item(shard, parts[shard.name], files[shard.name]) for shard in job.shards]
     outcomes = list(_join(ray, items, assignment, plan))
     _raise_first(outcomes)
     stats_by_shard = {outcome["shard"]: outcome["stats"] for outcome in outcomes}

@@ -42,7 +42,7 @@ class Assignment:
     """Version of this package on the machine of the command."""
 
 
-def item_of(shard: Shard, parts: Sequence[str], file: str = "") -> dict[str, Any]:
+def shard_item(shard: Shard, parts: Sequence[str], file: str = "") -> dict[str, Any]:
     """A shard, the names of its label files and of its file in the result, as plain values."""
     return {"shard": asdict(shard), "parts": list(parts), "file": file}
 

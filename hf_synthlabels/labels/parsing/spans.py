@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from hf_synthlabels.labels.text import FILLERS, Word, splits_word, stem, words_of
+from hf_synthlabels.labels.text import FILLERS, Word, split_words, splits_word, stem
 from hf_synthlabels.labels.values import Span
 
 CLOSEST_F1 = 0.6
@@ -77,18 +77,18 @@ def project(context: str, answer: str, question: str = "") -> Projection | None:
     locations, stage = locate(context, answer)
     if locations:
         return passage.projection(locations, stage)
-    return _closest(passage, words_of(answer))
+    return _closest(passage, split_words(answer))
 
 
 def locate(context: str, answer: str) -> tuple[list[Location], Stage]:
     """Return all occurrences of an answer at the strictest stage that has any, and that stage."""
     if locations := _exact(context, answer):
         return locations, "exact"
-    words = words_of(context)
+    words = split_words(context)
     for text in dict.fromkeys((answer, REMARK.sub("", answer))):
         if locations := _exact(context, text.strip(WRAPPING)):
             return locations, "normalized"
-        if runs := _in_order(words, words_of(text)):
+        if runs := _in_order(words, split_words(text)):
             return [(words[first].start, words[last].end) for first, last in runs], "normalized"
     return [], "normalized"
 
@@ -127,14 +127,14 @@ class _Passage:
 
     def __init__(self, context: str, question: str) -> None:
         self.context = context
-        words = words_of(question)
+        words = split_words(question)
         self._question_words = frozenset(stem(word.plain) for word in words) | {word.plain for word in words}
         self._topic = frozenset(stem(word.plain) for word in words if word.plain not in FILLERS)
         self._topics: dict[tuple[int, int], Counter[str]] = {}
 
     @cached_property
     def words(self) -> tuple[Word, ...]:
-        return words_of(self.context)
+        return split_words(self.context)
 
     def repeats(self, word: Word) -> bool:
         """Whether a word of the answer occurs in the question."""

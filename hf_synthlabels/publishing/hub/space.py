@@ -11,7 +11,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.publishing.hub.commit import checked_repo
 from hf_synthlabels.publishing.hub.upload import HubFile, HubUpload
-from hf_synthlabels.publishing.report import Page, Report, page_of, render_markdown
+from hf_synthlabels.publishing.report import Page, Report, render_markdown, report_page
 from hf_synthlabels.publishing.report.page import FOLDER, page_files
 from hf_synthlabels.studies import StudyRuns
 
@@ -56,7 +56,7 @@ def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
         ConfigError: the repository name is invalid.
     """
     checked_repo(repo)
-    page = page_of(report)
+    page = report_page(report)
     html, exhibits = page_files(page)
     metadata = SpaceCardData(
         title=page.title[:60].strip() or repo.rpartition("/")[2],

@@ -17,7 +17,7 @@ from hf_synthlabels.publishing.report.page import write_page, writing
 from hf_synthlabels.publishing.report.page_values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
 from hf_synthlabels.studies import StudyRuns
-from hf_synthlabels.studies.runs import runs_of
+from hf_synthlabels.studies.runs import parse_runs
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import GridReport
@@ -27,7 +27,7 @@ Report: TypeAlias = "StudyRuns | ValidationReport | GridReport | Audit | JudgeSu
 """Results that can be rendered as a page."""
 
 
-def page_of(report: Report) -> Page:
+def report_page(report: Report) -> Page:
     """Build the page of a report."""
     match report:
         case Page():
@@ -88,7 +88,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         # Numbers first, so that they are written even if a figure cannot be drawn.
         with writing(folder):
             numbers = [write_text(folder / "report.json", report.to_json())]
-    return [*write_page(page_of(report), folder), *numbers]
+    return [*write_page(report_page(report), folder), *numbers]
 
 
 def _read_grid(text: str) -> GridReport:
@@ -99,7 +99,7 @@ def _read_grid(text: str) -> GridReport:
 
 KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
     frozenset({"title", "sections"}): lambda text, _: page_from_json(text),
-    frozenset({"tasks", "margin", "resamples"}): lambda _, values: runs_of(values),
+    frozenset({"tasks", "margin", "resamples"}): lambda _, values: parse_runs(values),
     frozenset({"cells", "schedule"}): lambda text, _: _read_grid(text),
     frozenset({"comparisons", "verdicts"}): lambda _, values: audit_from_dict(values),
     frozenset({"scores", "n_human"}): lambda text, _: ValidationReport.from_json(text),

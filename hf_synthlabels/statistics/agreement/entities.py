@@ -15,7 +15,7 @@ from hf_synthlabels.statistics.bootstrap import (
     BootstrapConfig,
     RowContributions,
     RowScore,
-    balanced_weights,
+    class_balanced_weights,
     row_intervals,
     score_of_sums,
 )
@@ -115,7 +115,7 @@ def _entity_scores(counts: Floats, bootstrap: BootstrapConfig, design: SamplingD
         np.hstack([correct, predicted, human]),
         np.hstack([human, human, human]),
         np.hstack([0 * human, elsewhere, human]),
-        balanced_weights(human if human.any() else predicted),
+        class_balanced_weights(human if human.any() else predicted),
         design,
     )
     n_correct, n_predicted, n_human = (int(each.sum()) for each in counts)
@@ -161,7 +161,7 @@ def _token_accuracy(tags: TokenTags, bootstrap: BootstrapConfig, design: Samplin
     correct, total, elsewhere = np.array(cells, dtype=np.float64).reshape(-1, 3).T
     # The wrong pseudo-row has its entities elsewhere, so that it misses their tokens and gives as many others a tag.
     parts = [np.column_stack([each, total]) for each in (correct, total, elsewhere)]
-    rows = RowContributions(parts[0], parts[1], parts[2], balanced_weights(total[:, None]), design)
+    rows = RowContributions(parts[0], parts[1], parts[2], class_balanced_weights(total[:, None]), design)
     accuracy = score_of_sums(lambda sums: divided(sums[:, 0], sums[:, 1]))
     return row_intervals(rows, {"token_accuracy": accuracy}, bootstrap, int(total.sum()))
 

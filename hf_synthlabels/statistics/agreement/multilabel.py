@@ -12,7 +12,7 @@ from hf_synthlabels.statistics.arrays import Floats, Mask, check_lengths, divide
 from hf_synthlabels.statistics.bootstrap import (
     BootstrapConfig,
     RowContributions,
-    balanced_weights,
+    class_balanced_weights,
     row_intervals,
     score_of_sums,
 )
@@ -128,7 +128,7 @@ def _contributions(truth: Floats, predicted: Floats, answered: Mask, design: Sam
         np.column_stack([truth * predicted, predicted, truth, ones, jaccard, wrong_names]),
         np.column_stack([truth, truth, truth, ones, ones, 0 * ones]),
         np.column_stack([nothing, truth, truth, ones, 0 * ones, missed]),
-        balanced_weights(truth),
+        class_balanced_weights(truth),
         design,
     )
 

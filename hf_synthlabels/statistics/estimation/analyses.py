@@ -24,7 +24,7 @@ from hf_synthlabels.statistics.estimation.variables import (
     class_list,
     complete_column,
     group_codes,
-    numbers_of,
+    numeric_values,
     one_hot,
     predictor_matrix,
 )
@@ -123,7 +123,7 @@ def estimate_difference(
     codes, known = group_codes(groups)
     ends = (-math.inf, math.inf) if positive is None else (0.0, 1.0)
     member = codes[:, None] == np.arange(len(known))
-    truth, predicted = numbers_of(human, positive, "human")[:, None], numbers_of(llm, positive, "llm")[:, None]
+    truth, predicted = numeric_values(human, positive, "human")[:, None], numeric_values(llm, positive, "llm")[:, None]
     check_lengths(groups=codes, human=truth)
     # LLM errors that differ between groups bias naive differences, so DSL needs the interactions.
     interactions = member[:, 1:] * np.nan_to_num(predicted)
@@ -173,7 +173,7 @@ def estimate_regression(
     inference = inference or Inference()
     if family not in ("linear", "logistic"):
         raise ConfigError(f"`family` is {family!r}: give 'linear' or 'logistic'.")
-    truth, predicted = numbers_of(human, positive, "human"), numbers_of(llm, positive, "llm")
+    truth, predicted = numeric_values(human, positive, "human"), numeric_values(llm, positive, "llm")
     matrix = predictor_matrix(predictors, len(truth))
     if reserved := {label} & set(matrix.names) or {INTERCEPT} & set(matrix.names[1:]):
         raise ConfigError(f"`predictors` has a column called {reserved.pop()!r}, which is reserved: rename it.")

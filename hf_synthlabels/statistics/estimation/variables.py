@@ -24,7 +24,7 @@ RANK_TOLERANCE = 1e-10
 """Residual length, relative to a standardized column's, up to which a column counts as dependent on others."""
 
 
-def numbers_of(values: Any, positive: Any, field: str) -> Floats:
+def numeric_values(values: Any, positive: Any, field: str) -> Floats:
     """Numbers, or 1 where a name is the positive one and 0 elsewhere."""
     if positive is None:
         return number_column(values, field)

@@ -4,28 +4,28 @@ from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.studies.analysis import consistency, costs, curves, human_or_llm, phases, shifts, strategies
 from hf_synthlabels.studies.analysis import synthetic_first as llm_then_human
 from hf_synthlabels.studies.analysis.annotators import comparison_sections
-from hf_synthlabels.studies.analysis.base import Analysis, analysed
+from hf_synthlabels.studies.analysis.base import Analysis, analyze_runs
 from hf_synthlabels.studies.runs import StudyRuns
-from hf_synthlabels.studies.wording import maker_of, reworded
+from hf_synthlabels.studies.wording import label_maker, reworded
 
-__all__ = ["sections_of"]
+__all__ = ["report_sections"]
 
 ANALYSES = (
-    human_or_llm.sections_of,
+    human_or_llm.report_sections,
     human_or_llm.pooled_sections,
-    shifts.sections_of,
-    curves.sections_of,
-    consistency.sections_of,
+    shifts.report_sections,
+    curves.report_sections,
+    consistency.report_sections,
     comparison_sections,
-    strategies.sections_of,
-    llm_then_human.sections_of,
-    phases.sections_of,
-    costs.sections_of,
+    strategies.report_sections,
+    llm_then_human.report_sections,
+    phases.report_sections,
+    costs.report_sections,
 )
 
 
-def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Sections of all analyses that these runs allow, in the order of the report."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     found = tuple(section for sections in ANALYSES for section in sections(analysis))
-    return reworded(found, maker_of(analysis.runs))
+    return reworded(found, label_maker(analysis.runs))

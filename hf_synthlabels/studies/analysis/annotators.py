@@ -12,7 +12,7 @@ from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Section, Tabl
 from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.statistics.validation.task_agreement import ROW_SCORES
 from hf_synthlabels.studies.analysis.annotator_ranking import Ranking, rank_annotators
-from hf_synthlabels.studies.analysis.base import Analysis, TaskAnalysis, analysed
+from hf_synthlabels.studies.analysis.base import Analysis, TaskAnalysis, analyze_runs
 from hf_synthlabels.studies.analysis.scores import HEADLINES
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 from hf_synthlabels.studies.wording import p_words
@@ -55,7 +55,7 @@ def annotator_sections(runs: StudyRuns) -> tuple[Section, ...]:
     return (Section("annotators", "Annotators", _verdict(asked), tuple(exhibits), unread),)
 
 
-def warnings_of(runs: StudyRuns) -> tuple[str, ...]:
+def annotator_warnings(runs: StudyRuns) -> tuple[str, ...]:
     """What a reader must know before any score: texts that are trained and tested on, or shown as examples."""
     found = []
     for name, facts in dict(runs.facts or {}).get("tasks", {}).items():
@@ -106,7 +106,7 @@ COMPARED = ("task, student, labels of", "first", "second", "test rows", "first m
 
 def comparison_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Annotators and prompts by their own labels of the test rows, and prompts by the students of their labels."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     level = analysis.runs.level
     rankings = [(task, ranking) for task in analysis.runs.tasks if (ranking := rank_annotators(task, level))]
     exhibits: list[Exhibit] = []
@@ -187,8 +187,8 @@ Test = tuple[str, str, str, int, Value, float]
 def _students(task: TaskAnalysis) -> Iterator[Test]:
     """The students of every prompt of an annotator against those of every other prompt."""
     for source in task.annotators:
-        for one, other in itertools.combinations(task.plain(source), 2):
-            if one.prompt != other.prompt and one.same_training(other) and task.shared(one, other):
+        for one, other in itertools.combinations(task.single_source(source), 2):
+            if one.prompt != other.prompt and one.same_training(other) and task.shared_seeds(one, other):
                 pair = task.compare(one, other)
-                name = f"{task.runs.name}, {one.student}, {task.labelled(one):,} labels"
+                name = f"{task.runs.name}, {one.student}, {task.n_labeled(one):,} labels"
                 yield (name, one.labels, other.labels, pair.a.n, pair.difference, bootstrap_p_value(pair.values))

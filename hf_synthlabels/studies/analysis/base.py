@@ -17,8 +17,8 @@ from hf_synthlabels.statistics.comparison.condition_bootstrap import (
     RowFeatures,
     ScoreReplicates,
 )
-from hf_synthlabels.studies.analysis.scores import MAIN, features_of, found_of, score_name
-from hf_synthlabels.studies.runs import MAX_UNASKED, CellRun, StudyRuns, TaskRuns
+from hf_synthlabels.studies.analysis.scores import MAIN, answer_features, row_features, score_name
+from hf_synthlabels.studies.runs import MAX_UNREQUESTED, CellRun, StudyRuns, TaskRuns
 
 Floats = NDArray[np.float64]
 
@@ -62,11 +62,11 @@ class TaskAnalysis:
     rows: RowFeatures = field(init=False)
     draws: ConditionBootstrap = field(init=False)
     conditions: dict[Condition, dict[int, CellRun]] = field(init=False)
-    _found: dict[tuple[Condition, int], Floats] = field(init=False, default_factory=dict)
+    _features: dict[tuple[Condition, int], Floats] = field(init=False, default_factory=dict)
     _pairs: dict[tuple[Condition, Condition, str], PairedScore] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.rows = features_of(self.runs)
+        self.rows = row_features(self.runs)
         self.draws = ConditionBootstrap(self.rows, self.bootstrap)
         self.conditions = {}
         for run in self.runs.select(lambda _: True):
@@ -75,21 +75,21 @@ class TaskAnalysis:
             self.conditions.setdefault(condition, {})[cell.seed] = run
 
     @property
-    def main(self) -> str:
+    def main_score(self) -> str:
         """The score that conditions are compared by."""
         return MAIN[self.runs.kind]
 
     @property
-    def main_name(self) -> str:
+    def main_score_name(self) -> str:
         """What that score is called."""
-        return score_name(self.runs.kind, self.main)
+        return score_name(self.runs.kind, self.main_score)
 
     @property
     def annotators(self) -> tuple[str, ...]:
         """Sources that label any row by themselves."""
         return tuple(dict.fromkeys(name.split("/")[0] for name in self.runs.llm_labels))
 
-    def plain(self, source: str | None = None) -> list[Condition]:
+    def single_source(self, source: str | None = None) -> list[Condition]:
         """Students of a source's labels alone, the smallest size first."""
         found = [
             condition
@@ -101,41 +101,41 @@ class TaskAnalysis:
             key=lambda condition: condition.rank,
         )
 
-    def labelled(self, condition: Condition) -> int:
+    def n_labeled(self, condition: Condition) -> int:
         """The rows with a label that a condition was trained on, the mean over seeds."""
         rows = [run.rows for run in self.conditions[condition].values()]
         return round(float(np.mean(rows))) or condition.size or 0
 
-    def annotator(self, source: str, prompt: str = "-") -> Floats | None:
+    def annotator_features(self, source: str, prompt: str = "-") -> Floats | None:
         """Features of the annotator's own labels on the test rows, shape (1, rows, d); None without such labels."""
         name = source if prompt == "-" else f"{source}/{prompt}"
         values = self.runs.llm_labels.get(name)
         # Rows that were never asked about are unknown. Counting them as wrong would be a claim about the annotator.
-        if values is None or self.runs.unasked(name, "test") > MAX_UNASKED * len(values):
+        if values is None or self.runs.unrequested(name, "test") > MAX_UNREQUESTED * len(values):
             return None
-        return found_of(self.runs, values)[None]
+        return answer_features(self.runs, values)[None]
 
-    def found(self, condition: Condition, seeds: Iterable[int] | None = None) -> Floats:
+    def features(self, condition: Condition, seeds: Iterable[int] | None = None) -> Floats:
         """What the answers of a condition add, shape (seeds, rows, d)."""
         return np.stack(
-            [self._one(condition, seed) for seed in (self.conditions[condition] if seeds is None else seeds)]
+            [self._seed_features(condition, seed) for seed in (self.conditions[condition] if seeds is None else seeds)]
         )
 
     def score(
         self, condition: Condition, score: str | None = None, seeds: Iterable[int] | None = None
     ) -> ScoreReplicates:
         """A score of a condition over rows and seeds."""
-        return self.draws.draw(self.found(condition, seeds), score or self.main)
+        return self.draws.draw(self.features(condition, seeds), score or self.main_score)
 
     def compare(self, a: Condition, b: Condition, score: str | None = None) -> PairedScore:
         """Condition a against condition b, on the seeds that both have."""
-        key = (a, b, score or self.main)
+        key = (a, b, score or self.main_score)
         if key not in self._pairs:
-            shared = self.shared(a, b) or None
-            self._pairs[key] = self.draws.compare(self.found(a, shared), self.found(b, shared), key[2])
+            shared = self.shared_seeds(a, b) or None
+            self._pairs[key] = self.draws.compare(self.features(a, shared), self.features(b, shared), key[2])
         return self._pairs[key]
 
-    def shared(self, *conditions: Condition) -> list[int]:
+    def shared_seeds(self, *conditions: Condition) -> list[int]:
         """The seeds that all of the conditions have."""
         return [
             seed
@@ -143,9 +143,9 @@ class TaskAnalysis:
             if all(seed in self.conditions[condition] for condition in conditions)
         ]
 
-    def alike(self, *conditions: Condition) -> bool:
+    def seeds_agree(self, *conditions: Condition) -> bool:
         """Whether several seeds of each condition gave identical answers, so that they show no training variance."""
-        shared = self.shared(*conditions)
+        shared = self.shared_seeds(*conditions)
         said = [[self.conditions[condition][seed].answers for seed in shared] for condition in conditions]
         return len(shared) > 1 and all(each == first for first, *others in said for each in others)
 
@@ -154,15 +154,17 @@ class TaskAnalysis:
         answers = self.conditions[condition][seed].answers
         return np.array([MISSING if code is None else code for code in answers], dtype=np.int64)
 
-    def _one(self, condition: Condition, seed: int) -> Floats:
+    def _seed_features(self, condition: Condition, seed: int) -> Floats:
         key = (condition, seed)
-        if key not in self._found:
-            self._found[key] = found_of(self.runs, self.conditions[condition][seed].answers)
-        return self._found[key]
+        if key not in self._features:
+            self._features[key] = answer_features(self.runs, self.conditions[condition][seed].answers)
+        return self._features[key]
 
-    def of_answers(self, answers: Sequence[Sequence[Any]], score: str | None = None) -> ScoreReplicates:
+    def score_answers(self, answers: Sequence[Sequence[Any]], score: str | None = None) -> ScoreReplicates:
         """A score of any answers to the test rows, one sequence for each seed."""
-        return self.draws.draw(np.stack([found_of(self.runs, each) for each in answers]), score or self.main)
+        return self.draws.draw(
+            np.stack([answer_features(self.runs, each) for each in answers]), score or self.main_score
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +180,7 @@ class Analysis:
         return self.tasks[0].bootstrap if self.tasks else BootstrapConfig(self.runs.level, self.runs.resamples)
 
 
-def analysed(runs: StudyRuns | Analysis) -> Analysis:
+def analyze_runs(runs: StudyRuns | Analysis) -> Analysis:
     """The runs by condition; an analysis is given back as it is, so that questions share what was drawn."""
     if isinstance(runs, Analysis):
         return runs
@@ -202,26 +204,26 @@ class Pair:
     @property
     def seeds(self) -> int:
         """How many the two share."""
-        return len(self.task.shared(self.llm, self.human))
+        return len(self.task.shared_seeds(self.llm, self.human))
 
     @property
-    def alike(self) -> bool:
+    def seeds_agree(self) -> bool:
         """Whether all seeds gave the same two students."""
-        return self.task.alike(self.llm, self.human)
+        return self.task.seeds_agree(self.llm, self.human)
 
     def score(self, score: str | None = None) -> PairedScore:
         """LLM-trained against human-trained; the task's main score by default."""
         return self.task.compare(self.llm, self.human, score)
 
 
-def pairs_of(task: TaskAnalysis) -> list[Pair]:
+def llm_human_pairs(task: TaskAnalysis) -> list[Pair]:
     """For each student and annotator the pair with the most rows, of those that are there for both."""
     found: dict[tuple[str, str], Pair] = {}
-    humans = task.plain(HUMAN)
+    humans = task.single_source(HUMAN)
     for source in task.annotators:
-        for condition in task.plain(source):
+        for condition in task.single_source(source):
             matching = [human for human in humans if human.same_training(condition)]
-            if matching and task.shared(condition, matching[0]):
+            if matching and task.shared_seeds(condition, matching[0]):
                 # Arms come with the smallest size first, so that the largest stays.
                 found[condition.student, condition.labels] = Pair(task, condition, matching[0])
     return list(found.values())
@@ -231,7 +233,7 @@ def student_pairs(analysis: Analysis) -> Iterator[tuple[str, str, list[Pair]]]:
     """The pairs of all tasks by student and labels: those of most tasks first, then the best human-trained."""
     found: dict[tuple[str, str], list[Pair]] = {}
     for task in analysis.tasks:
-        for pair in pairs_of(task):
+        for pair in llm_human_pairs(task):
             found.setdefault((pair.llm.student, pair.llm.labels), []).append(pair)
 
     def order(pairs: list[Pair]) -> tuple[float, float]:

@@ -13,8 +13,8 @@ from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore
 from hf_synthlabels.statistics.comparison.pooling import pool_tasks
 from hf_synthlabels.statistics.exhibits import Calibration, Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import bounded_mean, wilson
-from hf_synthlabels.studies.analysis.base import Analysis, Condition, TaskAnalysis, analysed
-from hf_synthlabels.studies.analysis.scores import credits_of
+from hf_synthlabels.studies.analysis.base import Analysis, Condition, TaskAnalysis, analyze_runs
+from hf_synthlabels.studies.analysis.scores import row_credits
 from hf_synthlabels.studies.runs import StudyRuns
 
 Floats = NDArray[np.float64]
@@ -41,19 +41,23 @@ class FilteredStudent:
 def filtered_students(task: TaskAnalysis) -> list[FilteredStudent]:
     """Students of `<source>@<threshold>` for which the student of `<source>` is there, too."""
     found = []
-    for condition in task.plain():
+    for condition in task.single_source():
         source, at, threshold = condition.source.rpartition("@")
         if not at or ">" in condition.source or not _is_number(threshold):
             continue
-        for whole in task.plain(source):
-            if whole.same_training(condition) and whole.prompt == condition.prompt and task.shared(condition, whole):
+        for whole in task.single_source(source):
+            if (
+                whole.same_training(condition)
+                and whole.prompt == condition.prompt
+                and task.shared_seeds(condition, whole)
+            ):
                 found.append(FilteredStudent(task, float(threshold), condition, whole))
     return sorted(found, key=lambda each: (each.kept.student, each.whole.labels, each.threshold, each.kept.rank))
 
 
-def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Accuracy by agreement of draws, and the filter at every threshold; none without labels of known agreement."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     known = _known(analysis)
     students = [each for task in analysis.tasks for each in filtered_students(task)]
     if not known and not students:
@@ -88,7 +92,7 @@ def _known(analysis: Analysis) -> Known:
             if labels is None:
                 continue
             sure = np.array([np.nan if value is None else value for value in confidence], dtype=np.float64)
-            right = credits_of(task.runs, labels, task.runs.train_truth)
+            right = row_credits(task.runs, labels, task.runs.train_truth)
             kept = ~np.isnan(sure) & ~np.isnan(right)
             if kept.any():
                 found.append((task.runs.name, source, sure[kept], right[kept]))
@@ -162,8 +166,8 @@ def _student_table(students: list[FilteredStudent]) -> Table:
         (
             f"{each.task.runs.name}, {each.kept.student}, {each.whole.labels}",
             each.threshold,
-            each.task.labelled(each.whole),
-            each.task.labelled(each.kept),
+            each.task.n_labeled(each.whole),
+            each.task.n_labeled(each.kept),
             each.score.b.interval,
             each.score.a.interval,
             each.score.difference,

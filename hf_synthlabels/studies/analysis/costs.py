@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Section, Table, Value
-from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Condition, TaskAnalysis, analysed
+from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Condition, TaskAnalysis, analyze_runs
 from hf_synthlabels.studies.runs import StudyRuns
 
 SPENT = (
@@ -93,9 +93,9 @@ def break_even(once: float, annotator: float, student: float, *, low: float, hig
     return BreakEven(once / saved, low / saved, high / saved)
 
 
-def cost_of(task: TaskAnalysis, condition: Condition) -> ConditionCost:
+def condition_cost(task: TaskAnalysis, condition: Condition) -> ConditionCost:
     """What a condition costs."""
-    runs, labels = list(task.conditions[condition].values()), task.labelled(condition)
+    runs, labels = list(task.conditions[condition].values()), task.n_labeled(condition)
     key = condition.labels if condition.labels in task.runs.usd_per_row else condition.source
     usd, seconds = task.runs.usd_per_row.get(key), task.runs.s_per_row.get(key)
     return ConditionCost(
@@ -108,13 +108,13 @@ def cost_of(task: TaskAnalysis, condition: Condition) -> ConditionCost:
     )
 
 
-def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Costs of students trained on human and annotator labels, at their largest size."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     conditions = [(task, condition) for task in analysis.tasks for condition in _conditions(task)]
     if not conditions:
         return ()
-    costs = [(task, condition, cost_of(task, condition)) for task, condition in conditions]
+    costs = [(task, condition, condition_cost(task, condition)) for task, condition in conditions]
     rows = tuple(_row(*each) for each in costs)
     note = (
         "A point is 0.01 of the score. Unknown is not zero: prices of human labels are in the study file under "
@@ -142,8 +142,8 @@ def _conditions(task: TaskAnalysis) -> list[Condition]:
     sources = (HUMAN, *task.annotators)
     found = {
         (condition.student, condition.labels): condition
-        for condition in task.plain()
-        if condition.source in sources and task.labelled(condition)
+        for condition in task.single_source()
+        if condition.source in sources and task.n_labeled(condition)
     }
     return list(found.values())
 

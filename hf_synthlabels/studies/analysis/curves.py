@@ -16,9 +16,9 @@ from hf_synthlabels.statistics.comparison.learning_curves import (
 )
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
-from hf_synthlabels.studies.analysis.base import HUMAN, RANDOM, Analysis, Condition, TaskAnalysis, analysed
-from hf_synthlabels.studies.analysis.scores import found_of
-from hf_synthlabels.studies.analysis.synthetic_first import switch_of
+from hf_synthlabels.studies.analysis.base import HUMAN, RANDOM, Analysis, Condition, TaskAnalysis, analyze_runs
+from hf_synthlabels.studies.analysis.scores import answer_features
+from hf_synthlabels.studies.analysis.synthetic_first import source_switch
 from hf_synthlabels.studies.runs import StudyRuns
 from hf_synthlabels.studies.wording import percent
 
@@ -60,21 +60,21 @@ class Line:
         return fit_power_law(self.sizes, self.points)
 
 
-def lines_of(task: TaskAnalysis) -> list[Line]:
+def learning_curve_lines(task: TaskAnalysis) -> list[Line]:
     """The curves with at least three sizes, by student and source."""
     grouped: dict[tuple[str, str], list[Condition]] = {}
-    for condition in task.plain():
+    for condition in task.single_source():
         if (
-            task.labelled(condition) > 0
+            task.n_labeled(condition) > 0
             and condition.size != 0
             and condition.source != RANDOM
-            and not switch_of(condition.source)
+            and not source_switch(condition.source)
         ):
             grouped.setdefault((condition.student, condition.labels), []).append(condition)
     lines = []
     for conditions in grouped.values():
-        seeds = task.shared(*conditions)
-        sizes = [task.labelled(condition) for condition in conditions]
+        seeds = task.shared_seeds(*conditions)
+        sizes = [task.n_labeled(condition) for condition in conditions]
         if seeds and len(set(sizes)) >= LEAST:
             scores = tuple(task.score(condition, seeds=seeds) for condition in conditions)
             lines.append(Line(task, tuple(conditions), tuple(seeds), tuple(sizes), scores))
@@ -83,13 +83,15 @@ def lines_of(task: TaskAnalysis) -> list[Line]:
 
 def label_values(task: TaskAnalysis) -> list[tuple[Condition, LabelEquivalent]]:
     """Human-label equivalents of each annotator's labels, where the human curve has three sizes."""
-    lines = {line.conditions[0].student: line for line in lines_of(task) if line.conditions[0].source == HUMAN}
+    lines = {
+        line.conditions[0].student: line for line in learning_curve_lines(task) if line.conditions[0].source == HUMAN
+    }
     found = []
     for source in task.annotators:
-        for condition in task.plain(source):
+        for condition in task.single_source(source):
             line = lines.get(condition.student)
-            shared = [] if line is None else task.shared(condition, *line.conditions)
-            if line is None or not shared or not task.labelled(condition):
+            shared = [] if line is None else task.shared_seeds(condition, *line.conditions)
+            if line is None or not shared or not task.n_labeled(condition):
                 continue
             curve = [task.score(each, seeds=shared) for each in line.conditions]
             against = task.score(condition, seeds=shared)
@@ -99,7 +101,7 @@ def label_values(task: TaskAnalysis) -> list[tuple[Condition, LabelEquivalent]]:
                 line.sizes,
                 points,
                 draws,
-                task.labelled(condition),
+                task.n_labeled(condition),
                 against.estimate,
                 against.values,
                 level=task.bootstrap.level,
@@ -109,14 +111,14 @@ def label_values(task: TaskAnalysis) -> list[tuple[Condition, LabelEquivalent]]:
     return found
 
 
-def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Curves over sizes, the worth of labels, and curves over epochs; each where its cells are."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     return (*_sizes(analysis), *_epochs(analysis))
 
 
 def _sizes(analysis: Analysis) -> tuple[Section, ...]:
-    tasks = [(task, lines) for task in analysis.tasks if (lines := lines_of(task))]
+    tasks = [(task, lines) for task in analysis.tasks if (lines := learning_curve_lines(task))]
     if not tasks:
         return ()
     note = (
@@ -126,10 +128,10 @@ def _sizes(analysis: Analysis) -> tuple[Section, ...]:
     figures: list[Exhibit] = [
         Curves(
             f"learning_{at}",
-            f"{task.runs.name}: {task.main_name} by labels",
+            f"{task.runs.name}: {task.main_score_name} by labels",
             tuple(_curve(line) for line in lines),
             "training labels",
-            task.main_name,
+            task.main_score_name,
             "log",
             note=note,
         )
@@ -214,9 +216,9 @@ def _epochs(analysis: Analysis) -> tuple[Section, ...]:
                     f"{lines[-1][0]:g} epochs, {best[1].interval} against {lines[-1][1].interval} at the end"
                 )
         if curves:
-            name, title = f"epochs_{len(figures) + 1}", f"{task.runs.name}: {task.main_name} by epoch"
+            name, title = f"epochs_{len(figures) + 1}", f"{task.runs.name}: {task.main_score_name} by epoch"
             note = "Answers on the test rows after each epoch of one run, over its seeds."
-            figures.append(Curves(name, title, tuple(curves), "epochs", task.main_name, note=note))
+            figures.append(Curves(name, title, tuple(curves), "epochs", task.main_score_name, note=note))
     if not figures:
         return ()
     rows = sum(len(task.runs.truth) for task in analysis.tasks)
@@ -230,7 +232,7 @@ def _epochs(analysis: Analysis) -> tuple[Section, ...]:
 
 def _largest(task: TaskAnalysis) -> list[Condition]:
     """The condition with the most rows of each student and source."""
-    found = {(condition.student, condition.labels): condition for condition in task.plain()}
+    found = {(condition.student, condition.labels): condition for condition in task.single_source()}
     return list(found.values())
 
 
@@ -240,9 +242,9 @@ def _epoch_scores(task: TaskAnalysis, condition: Condition) -> list[tuple[float,
     runs = task.conditions[condition].values()
     for run in runs:
         for epoch, said in run.epochs:
-            answers.setdefault(round(epoch, 3), []).append(found_of(task.runs, said))
+            answers.setdefault(round(epoch, 3), []).append(answer_features(task.runs, said))
     return [
-        (epoch, task.draws.draw(np.stack(found), task.main))
+        (epoch, task.draws.draw(np.stack(found), task.main_score))
         for epoch, found in sorted(answers.items())
         if len(found) == len(runs)
     ]

@@ -7,7 +7,7 @@ from collections import Counter
 from hf_synthlabels.statistics.comparison.paired import detectable_margin, mcnemar, non_inferiority
 from hf_synthlabels.statistics.comparison.pooling import MIN_TASKS, PooledTasks, pool_tasks
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Scatter, Section, Table, Value
-from hf_synthlabels.studies.analysis.base import Analysis, Pair, analysed, pairs_of, student_pairs
+from hf_synthlabels.studies.analysis.base import Analysis, Pair, analyze_runs, llm_human_pairs, student_pairs
 from hf_synthlabels.studies.analysis.scores import CLASSES
 from hf_synthlabels.studies.runs import StudyRuns
 from hf_synthlabels.studies.wording import VERDICTS, joined, p_words, percent
@@ -28,10 +28,10 @@ HEADS = (
 )
 
 
-def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """LLM-trained against human-trained students, at the most rows that both have; none without such a pair."""
-    analysis = analysed(runs)
-    pairs = [pair for task in analysis.tasks for pair in pairs_of(task)]
+    analysis = analyze_runs(runs)
+    pairs = [pair for task in analysis.tasks for pair in llm_human_pairs(task)]
     if not pairs:
         return ()
     margin = analysis.runs.margin
@@ -66,9 +66,9 @@ def _row(pair: Pair, margin: float) -> tuple[Value, ...]:
     return (
         pair.name,
         found.a.n,
-        task.labelled(pair.human),
-        task.labelled(pair.llm),
-        task.main_name,
+        task.n_labeled(pair.human),
+        task.n_labeled(pair.llm),
+        task.main_score_name,
         found.b.interval,
         found.a.interval,
         found.difference,
@@ -100,7 +100,7 @@ def _exact(pairs: list[Pair]) -> tuple[Table, ...]:
             continue
         tests = [
             mcnemar(task.runs.truth, task.conditions[pair.llm][seed].answers, task.conditions[pair.human][seed].answers)
-            for seed in task.shared(pair.llm, pair.human)[: 1 if pair.alike else None]
+            for seed in task.shared_seeds(pair.llm, pair.human)[: 1 if pair.seeds_agree else None]
         ]
         only = [f"{test.only_a} against {test.only_b}" for test in tests]
         accuracy = pair.score("accuracy")
@@ -137,7 +137,7 @@ def _notes(pairs: list[Pair]) -> tuple[str, ...]:
         notes.append("With one seed the spread between trainings is unknown: intervals are of the test rows alone.")
     elif few < 5:
         notes.append(f"{few} seeds show about {few - 1}/{few} of the variance between seeds.")
-    if same := sum(pair.alike for pair in pairs):
+    if same := sum(pair.seeds_agree for pair in pairs):
         notes.append(
             f"In {same} of {len(pairs)} pairs all seeds gave the same students: their intervals are of the test rows, "
             "and only one exact test is shown."
@@ -167,7 +167,7 @@ def population(tasks: int) -> str:
 
 def pooled_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Differences pooled over tasks; none for a single task."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     groups = [(student, labels, pairs) for student, labels, pairs in student_pairs(analysis) if len(pairs) > 1]
     if not groups:
         return ()

@@ -12,8 +12,8 @@ from hf_synthlabels.statistics.comparison.condition_bootstrap import ConditionBo
 from hf_synthlabels.statistics.comparison.learning_curves import PhaseTest, gain_p_value, phase_test
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
-from hf_synthlabels.studies.analysis.base import RANDOM, Analysis, Condition, TaskAnalysis, analysed
-from hf_synthlabels.studies.analysis.scores import CLASSES, found_of
+from hf_synthlabels.studies.analysis.base import RANDOM, Analysis, Condition, TaskAnalysis, analyze_runs
+from hf_synthlabels.studies.analysis.scores import CLASSES, answer_features
 from hf_synthlabels.studies.runs import StudyRuns
 from hf_synthlabels.studies.wording import p_words
 
@@ -63,7 +63,7 @@ class Form:
     """That score minus that of the same texts with random labels."""
 
 
-def forms_of(task: TaskAnalysis) -> list[list[Form]]:
+def varying_format_curves(task: TaskAnalysis) -> list[list[Form]]:
     """By student and source its sizes, where the share of well-formed answers is not always the same."""
     draws = _form_draws(task)
     lines = [[_condition_format(task, each, draws) for each in conditions] for conditions in _lines(task).values()]
@@ -71,20 +71,20 @@ def forms_of(task: TaskAnalysis) -> list[list[Form]]:
 
 
 def _condition_format(task: TaskAnalysis, condition: Condition, draws: ConditionBootstrap) -> Form:
-    seeds = task.shared(condition)
+    seeds = task.shared_seeds(condition)
     score = _ability(task, condition, seeds)
     known = _all_wrote(task, condition, seeds)
     is_trained = condition.size != 0 and condition.source != RANDOM
-    controls = [each for each in task.plain(RANDOM) if is_trained and each.same_training(condition)]
+    controls = [each for each in task.single_source(RANDOM) if is_trained and each.same_training(condition)]
     over = None
-    if known and controls and (both := task.shared(condition, controls[0])):
+    if known and controls and (both := task.shared_seeds(condition, controls[0])):
         found, other = _found(task, condition, both), _found(task, controls[0], both)
         pair = task.draws.compare(found, other, _ability_name(task))
         over = pair.difference if _all_wrote(task, controls[0], both) else None
     name = f"{task.runs.name}, {condition.student}, {condition.labels}"
     share = _form(task, condition, seeds, draws).interval
     return Form(
-        name, condition.source, task.labelled(condition), len(seeds), share,
+        name, condition.source, task.n_labeled(condition), len(seeds), share,
         score.interval if known else None, over,
     )  # fmt: skip
 
@@ -96,18 +96,18 @@ def _all_wrote(task: TaskAnalysis, condition: Condition, seeds: list[int]) -> bo
 
 def _lines(task: TaskAnalysis) -> dict[tuple[str, str], list[Condition]]:
     lines: dict[tuple[str, str], list[Condition]] = {}
-    for condition in task.plain():
+    for condition in task.single_source():
         lines.setdefault((condition.student, condition.labels), []).append(condition)
     return lines
 
 
-def phases_of(task: TaskAnalysis) -> list[Phases]:
+def learning_phases(task: TaskAnalysis) -> list[Phases]:
     """Sources with at least four sizes at which some answers are well formed, and not always the same share."""
     lines = _lines(task)
     found = []
     draws = _form_draws(task)
     for (student, labels), conditions in lines.items():
-        seeds = task.shared(*conditions)
+        seeds = task.shared_seeds(*conditions)
         if labels == RANDOM or not seeds or len(conditions) < LEAST:
             continue
         form = [_form(task, condition, seeds, draws) for condition in conditions]
@@ -129,7 +129,7 @@ def _phases(
     if len(kept) < LEAST:
         return None
     conditions, form, ability = [conditions[at] for at in kept], [form[at] for at in kept], [ability[at] for at in kept]
-    sizes = [task.labelled(condition) if condition.size is None else condition.size for condition in conditions]
+    sizes = [task.n_labeled(condition) if condition.size is None else condition.size for condition in conditions]
     shares, scores = (np.array([each.estimate for each in part]) for part in (form, ability))
     drawn, level, n = _filled(ability), task.bootstrap.level, len(task.runs.truth)
     control = _control(task, conditions, ability, controls, seeds)
@@ -161,19 +161,23 @@ def _control(
             found.append(own)
             continue
         matching = next((each for each in controls if each.same_training(condition)), None)
-        if matching is None or not set(seeds) <= set(task.shared(matching)) or not _all_wrote(task, matching, seeds):
+        if (
+            matching is None
+            or not set(seeds) <= set(task.shared_seeds(matching))
+            or not _all_wrote(task, matching, seeds)
+        ):
             return None
         found.append(_ability(task, matching, seeds))
     return found
 
 
-def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Form and task by size, and the two-phase test where a source has four sizes; none where form never varies."""
-    analysis = analysed(runs)
-    lines = [line for task in analysis.tasks for line in forms_of(task)]
+    analysis = analyze_runs(runs)
+    lines = [line for task in analysis.tasks for line in varying_format_curves(task)]
     if all(line[0].source == RANDOM for line in lines):
         return ()
-    found = [phases for task in analysis.tasks for phases in phases_of(task)]
+    found = [phases for task in analysis.tasks for phases in learning_phases(task)]
     figures: list[Exhibit] = [_figure(at, phases) for at, phases in enumerate(found, 1)]
     if found:
         figures.append(_tested(found))
@@ -236,12 +240,12 @@ def _ability(task: TaskAnalysis, condition: Condition, seeds: list[int]) -> Scor
 
 def _found(task: TaskAnalysis, condition: Condition, seeds: list[int]) -> Floats:
     return np.stack(
-        [found_of(task.runs, task.conditions[condition][seed].answers, answered_only=True) for seed in seeds]
+        [answer_features(task.runs, task.conditions[condition][seed].answers, answered_only=True) for seed in seeds]
     )
 
 
 def _ability_name(task: TaskAnalysis) -> str:
-    return "accuracy" if task.runs.kind in CLASSES else task.main
+    return "accuracy" if task.runs.kind in CLASSES else task.main_score
 
 
 def _filled(scores: list[ScoreReplicates]) -> Floats:
@@ -265,7 +269,7 @@ def _against_control(
 
 
 def _figure(at: int, phases: Phases) -> Curves:
-    score = "accuracy" if phases.task.runs.kind in CLASSES else phases.task.main_name
+    score = "accuracy" if phases.task.runs.kind in CLASSES else phases.task.main_score_name
     lines = {
         "proportion of valid answers": [each.interval for each in phases.form],
         f"{score} of valid answers": [each.interval for each in phases.ability],

@@ -67,7 +67,7 @@ def score_name(kind: str, score: str) -> str:
     return f"entity {name.removeprefix('micro ')}" if kind == "token-classification" else name
 
 
-def features_of(task: TaskRuns) -> RowFeatures:
+def row_features(task: TaskRuns) -> RowFeatures:
     """What each test row adds if it is answered right, and if it is not answered.
 
     Raises:
@@ -76,8 +76,8 @@ def features_of(task: TaskRuns) -> RowFeatures:
     if not task.truth:
         raise StudyError(f"`tasks.{task.name}` has no test rows with human labels. Label some by hand.")
     unanswered = [None] * len(task.truth)
-    wrong = found_of(task, unanswered)
-    right = found_of(task, [_right(task, truth) for truth in task.truth])
+    wrong = answer_features(task, unanswered)
+    right = answer_features(task, [_right(task, truth) for truth in task.truth])
     return RowFeatures(right, wrong, {name: _score(task, name) for name in TOLD_APART[task.kind]})
 
 
@@ -85,7 +85,7 @@ def _right(task: TaskRuns, truth: Any) -> Any:
     return truth[0] if task.kind in ("question-answering", "text-generation") else truth
 
 
-def found_of(task: TaskRuns, answers: Sequence[Any], *, answered_only: bool = False) -> Floats:
+def answer_features(task: TaskRuns, answers: Sequence[Any], *, answered_only: bool = False) -> Floats:
     """What the answers of one student add to the scores, shape (rows, d).
 
     Args:
@@ -104,7 +104,7 @@ def found_of(task: TaskRuns, answers: Sequence[Any], *, answered_only: bool = Fa
     return out
 
 
-def credits_of(task: TaskRuns, answers: Sequence[Any], truth: Sequence[Any]) -> Floats:
+def row_credits(task: TaskRuns, answers: Sequence[Any], truth: Sequence[Any]) -> Floats:
     """How right each answer is, from 0 to 1; nan where there is no truth or no answer. For labels of any rows."""
     out = np.full(len(truth), np.nan)
     for row, (said, gold) in enumerate(zip(answers, truth, strict=True)):

@@ -11,7 +11,7 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore, ScoreReplicates
 from hf_synthlabels.statistics.comparison.pooling import pool_tasks
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
-from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Pair, analysed, student_pairs
+from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Pair, analyze_runs, student_pairs
 from hf_synthlabels.studies.analysis.scores import TOLD_APART, score_name
 from hf_synthlabels.studies.runs import StudyRuns
 
@@ -39,14 +39,14 @@ class Shift:
     to_few: Interval | None
 
 
-def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """F1, precision and recall by source; none for kinds without them."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     groups = []
     for student, labels, pairs in student_pairs(analysis):
         usable = [pair for pair in pairs if len(TOLD_APART[pair.task.runs.kind]) > 2]
         if usable:
-            groups.append((f"{student}, {labels}", usable, shifts_of(usable, analysis)))
+            groups.append((f"{student}, {labels}", usable, source_shifts(usable, analysis)))
     if not groups:
         return ()
     many = any(len(pairs) > 1 for _, pairs, _ in groups)
@@ -80,7 +80,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     return (Section("shifts", title, _verdict(*groups[0]), exhibits),)
 
 
-def shifts_of(pairs: list[Pair], analysis: Analysis) -> list[Shift]:
+def source_shifts(pairs: list[Pair], analysis: Analysis) -> list[Shift]:
     """F1, precision and recall of the pairs of one student and one source."""
     return [_score_comparison(pairs, place, analysis) for place in range(3)]
 
@@ -92,12 +92,12 @@ def _score_comparison(pairs: list[Pair], place: int, analysis: Analysis) -> Shif
     for pair in pairs:
         task, score = pair.task, TOLD_APART[pair.task.runs.kind][place]
         found.append(pair.score(score))
-        itself = task.annotator(pair.llm.source, pair.llm.prompt)
+        itself = task.annotator_features(pair.llm.source, pair.llm.prompt)
         if itself is not None:
-            annotators.append(task.draws.compare(task.found(pair.llm), itself, score))
+            annotators.append(task.draws.compare(task.features(pair.llm), itself, score))
         least = [
             condition
-            for condition in task.plain(HUMAN)
+            for condition in task.single_source(HUMAN)
             if condition.student == pair.llm.student and condition.rank < pair.human.rank
         ]
         least = [condition for condition in least if condition.size != 0]

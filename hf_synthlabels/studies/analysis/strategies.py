@@ -11,9 +11,9 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.statistics.comparison.conditions import ConditionMetric, compare_conditions, seed_scores
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Section, Table, Value
-from hf_synthlabels.studies.analysis.base import HUMAN, PLAIN, Analysis, Condition, TaskAnalysis, analysed
+from hf_synthlabels.studies.analysis.base import HUMAN, PLAIN, Analysis, Condition, TaskAnalysis, analyze_runs
 from hf_synthlabels.studies.analysis.scores import CLASSES, score_name
-from hf_synthlabels.studies.runs import MAX_UNASKED, StudyRuns
+from hf_synthlabels.studies.runs import MAX_UNREQUESTED, StudyRuns
 from hf_synthlabels.studies.strategies import STRATEGIES
 
 METRICS: tuple[ConditionMetric, ...] = ("macro_f1", "accuracy")
@@ -68,7 +68,7 @@ def strategy_comparisons(task: TaskAnalysis) -> list[StrategyComparison]:
     for condition in task.conditions:
         plain = [
             each
-            for each in task.plain(condition.source)
+            for each in task.single_source(condition.source)
             if (each.prompt, each.size, each.student) == (condition.prompt, condition.size, condition.student)
         ]
         if condition.strategy != PLAIN and plain:
@@ -82,9 +82,9 @@ def strategy_comparisons(task: TaskAnalysis) -> list[StrategyComparison]:
     ]
 
 
-def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Every strategy against the baselines; none where a study has no strategies."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     found = [each for task in analysis.tasks for each in strategy_comparisons(task)]
     if not found:
         return ()
@@ -95,13 +95,13 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
 def _comparison(
     task: TaskAnalysis, llm: Condition, n_human: int, strategies: Mapping[str, Condition]
 ) -> StrategyComparison:
-    human = [each for each in task.plain(HUMAN) if each.student == llm.student]
+    human = [each for each in task.single_source(HUMAN) if each.student == llm.student]
     named = {HUMAN_ONLY: next((each for each in human if n_human and each.size == n_human), None), LLM_ONLY: llm}
     order = {each.name: place for place, each in enumerate(STRATEGIES)}
     named |= dict(sorted(strategies.items(), key=lambda each: order[each[0]]))
     named[ALL_HUMAN] = next((each for each in human if each.size is None), None)
     members = {name: condition for name, condition in named.items() if condition is not None}
-    seeds = task.shared(*members.values())
+    seeds = task.shared_seeds(*members.values())
     answers = {name: np.stack([task.codes(each, seed) for seed in seeds]) for name, each in members.items()}
     truth, size = np.array(task.runs.truth, dtype=np.int64), len(task.runs.names)
 
@@ -117,7 +117,7 @@ def _comparison(
         ).a
 
     own = task.runs.llm_labels.get(llm.labels)
-    asked = own is not None and task.runs.unasked(llm.labels, "test") <= MAX_UNASKED * len(own)
+    asked = own is not None and task.runs.unrequested(llm.labels, "test") <= MAX_UNREQUESTED * len(own)
     codes = np.array([MISSING if code is None else code for code in own or ()], dtype=np.int64)
     return StrategyComparison(
         task.runs.name,

@@ -9,7 +9,7 @@ import numpy as np
 
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
-from hf_synthlabels.studies.analysis.base import HUMAN, RANDOM, Analysis, Condition, TaskAnalysis, analysed
+from hf_synthlabels.studies.analysis.base import HUMAN, RANDOM, Analysis, Condition, TaskAnalysis, analyze_runs
 from hf_synthlabels.studies.analysis.scores import CLASSES
 from hf_synthlabels.studies.runs import StudyRuns
 from hf_synthlabels.studies.wording import counted
@@ -34,15 +34,15 @@ KNOWN = 0.05
 SWITCH = re.compile(r"(?P<first>.+)>(?P<then>.+)@(?P<at>\d+)")
 
 
-def switch_of(source: str) -> tuple[str, str, int] | None:
+def source_switch(source: str) -> tuple[str, str, int] | None:
     """What a switching source begins with, goes on with, and after how many rows; None where it is another source."""
     found = SWITCH.fullmatch(source)
     return None if found is None else (found["first"], found["then"], int(found["at"]))
 
 
-def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Every schedule over sizes, the switches against their parts, and forgetting; none without control or switch."""
-    analysis = analysed(runs)
+    analysis = analyze_runs(runs)
     tasks = [task for task in analysis.tasks if _schedules(task)]
     if not tasks:
         return _forgetting(analysis)
@@ -51,8 +51,8 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         note = "Intervals over test rows and seeds. What is no label of the schema counts as wrong."
         figures.append(
             Curves(
-                f"schedules_{at}", f"{task.runs.name}: {task.main_name} by rows", _curves(task), "training rows",
-                task.main_name, "linear", _marks(task), note=note,
+                f"schedules_{at}", f"{task.runs.name}: {task.main_score_name} by rows", _curves(task), "training rows",
+                task.main_score_name, "linear", _marks(task), note=note,
             )
         )  # fmt: skip
     rows = [row for task in tasks for row in _switches(task)]
@@ -71,13 +71,15 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
 
 
 def _schedules(task: TaskAnalysis) -> list[Condition]:
-    return [condition for condition in task.plain() if condition.source == RANDOM or switch_of(condition.source)]
+    return [
+        condition for condition in task.single_source() if condition.source == RANDOM or source_switch(condition.source)
+    ]
 
 
 def _curves(task: TaskAnalysis) -> tuple[Curve, ...]:
     lines: dict[tuple[str, str], list[Point]] = {}
-    for condition in task.plain():
-        size = task.labelled(condition) if condition.size is None else condition.size
+    for condition in task.single_source():
+        size = task.n_labeled(condition) if condition.size is None else condition.size
         lines.setdefault((condition.student, condition.labels), []).append(
             Point(float(size), task.score(condition).interval)
         )
@@ -85,31 +87,33 @@ def _curves(task: TaskAnalysis) -> tuple[Curve, ...]:
 
 
 def _marks(task: TaskAnalysis) -> tuple[tuple[str, float], ...]:
-    places = {found[2] for condition in task.plain() if (found := switch_of(condition.source))}
+    places = {found[2] for condition in task.single_source() if (found := source_switch(condition.source))}
     return tuple((f"switch at {at:,}", float(at)) for at in sorted(places))
 
 
 def _switches(task: TaskAnalysis) -> Iterable[tuple[Value, ...]]:
-    for condition in task.plain():
-        found = switch_of(condition.source)
+    for condition in task.single_source():
+        found = source_switch(condition.source)
         if not found or condition.rank <= found[2]:
             continue
         matching = [_against(task, condition, source) for source in (found[1], found[0])]
         name = f"{task.runs.name}, {condition.student}, {found[0]} then {found[1]}"
-        yield (name, task.labelled(condition), found[2], task.score(condition).interval, *matching)
+        yield (name, task.n_labeled(condition), found[2], task.score(condition).interval, *matching)
 
 
 def _controls(task: TaskAnalysis) -> Iterable[tuple[Value, ...]]:
-    for condition in task.plain(RANDOM):
+    for condition in task.single_source(RANDOM):
         human = [
-            other for other in task.plain(HUMAN) if other.same_training(condition) and task.shared(other, condition)
+            other
+            for other in task.single_source(HUMAN)
+            if other.same_training(condition) and task.shared_seeds(other, condition)
         ]
         if human and condition.size != 0:
             pair = task.compare(human[0], condition)
             right = task.compare(human[0], condition, "accuracy").difference if task.runs.kind in CLASSES else None
             yield (
                 f"{task.runs.name}, {condition.student}",
-                task.labelled(condition),
+                task.n_labeled(condition),
                 pair.b.interval,
                 pair.difference,
                 right,
@@ -117,7 +121,11 @@ def _controls(task: TaskAnalysis) -> Iterable[tuple[Value, ...]]:
 
 
 def _against(task: TaskAnalysis, condition: Condition, source: str) -> Interval | None:
-    others = [other for other in task.plain(source) if other.same_training(condition) and task.shared(other, condition)]
+    others = [
+        other
+        for other in task.single_source(source)
+        if other.same_training(condition) and task.shared_seeds(other, condition)
+    ]
     return task.compare(condition, others[0]).difference if others else None
 
 
@@ -140,7 +148,7 @@ def _forgetting(analysis: Analysis) -> tuple[Section, ...]:
             before, after = (float(np.mean([each[when] for each in known])) for when in ("before", "after"))
             lost = [each["after"] - each["before"] for each in known]
             name = f"{task.runs.name}, {condition.student}, {condition.labels}"
-            size = task.labelled(condition)
+            size = task.n_labeled(condition)
             rows.append((name, size, len(known), before, after, after - before, min(lost), max(lost)))
             if worst is None or after - before < worst[0]:
                 worst = (after - before, f"{name}, {size:,} rows, {len(known)} seeds")

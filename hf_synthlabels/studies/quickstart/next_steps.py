@@ -33,8 +33,8 @@ def next_steps(study: Study, runs: StudyRuns, output: Path) -> list[str]:
     (task,) = study.tasks
     advice = recommend(runs)
     recipe = annotator_recipes(study, task)
-    sources = [source for source, keys in study.sources_of(task).items() if keys.is_annotator]
-    if len(sources) != 1 or study.prompts or study.sources_of(task)[sources[0]].model_dump(exclude_defaults=True):
+    sources = [source for source, keys in study.task_sources(task).items() if keys.is_annotator]
+    if len(sources) != 1 or study.prompts or study.task_sources(task)[sources[0]].model_dump(exclude_defaults=True):
         # Labels of a changed recipe come from none of the files that the user has.
         return []
     one = next(iter(recipe.values()))

@@ -155,7 +155,7 @@ LABEL, HUMAN = "label", "human"
 """The columns that a student sees."""
 
 
-def steps_of(job: Job, n_rows: int, n_few: int) -> tuple[int, int]:
+def training_steps(job: Job, n_rows: int, n_few: int) -> tuple[int, int]:
     """Optimiser steps of the first part, and of the human rows that come after it.
 
     Args:

@@ -13,7 +13,7 @@ from datasets import Dataset, Features, concatenate_datasets
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.labels import LabelSchema
 from hf_synthlabels.studies.strategies import known_strategies
-from hf_synthlabels.studies.students.job import HUMAN, LABEL, Job, Outcome, steps_of, student_options
+from hf_synthlabels.studies.students.job import HUMAN, LABEL, Job, Outcome, student_options, training_steps
 from hf_synthlabels.studies.students.regression import learn_by_regression
 from hf_synthlabels.studies.students.writing import learn_to_write
 from hf_synthlabels.studies.tasks.training_tables import Tables
@@ -86,7 +86,7 @@ def _learn_with_head(job: Job, tables: Tables) -> Outcome:
 
     train = labeled_table(tables.pool.select(job.rows), job.schema, {LABEL: job.labels, **_few(job)})
     train = _with_extras(train, job)
-    steps = steps_of(job, job.nominal, sum(label is not None for label in job.few or ()))[0]
+    steps = training_steps(job, job.nominal, sum(label is not None for label in job.few or ()))[0]
     names = () if job.schema.kind in WITHOUT_NAMES else job.schema.names
     before = torch.get_num_threads()
     torch.set_num_threads(job.threads)

@@ -14,11 +14,11 @@ from hf_synthlabels.annotation import Task
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, answer_text, decode, encode, parse
 from hf_synthlabels.statistics.agreement.answers import token_f1
-from hf_synthlabels.studies.students.job import Job, Outcome, steps_of, student_options
+from hf_synthlabels.studies.students.job import Job, Outcome, student_options, training_steps
 from hf_synthlabels.studies.tasks.training_tables import INSTRUCTION, OUTPUT, Tables
 
 
-def instruction_of(task: Task, schema: LabelSchema) -> str:
+def instruction_text(task: Task, schema: LabelSchema) -> str:
     """Instruction of a generative student: the recipe's instructions and the valid answers."""
     lines = [task.instructions_or_default()]
     match schema.kind:
@@ -59,7 +59,7 @@ def learn_to_write(job: Job, tables: Tables) -> Outcome:
     torch.set_num_threads(job.threads)
     try:
         with tempfile.TemporaryDirectory(prefix="synthlabels-cell-") as scratch:
-            options = student_options(job, steps_of(job, job.nominal + n_base, 0)[0], scratch)
+            options = student_options(job, training_steps(job, job.nominal + n_base, 0)[0], scratch)
             # So that steps are counted in examples; packed ones are gone through by epochs.
             packed = options.setdefault("packing", False)
             options |= {"text_columns": [INSTRUCTION], "label_column": OUTPUT, "task": "text-generation"}

@@ -27,7 +27,7 @@ EXAMPLES = 3
 SHOWN = 120
 """Characters of a raw answer in a report."""
 
-PUT_AWAY = ("labelled", "abstained", "skipped")
+SETTLED = ("labelled", "abstained", "skipped")
 """Statuses of rows whose answer is no example of one that could not be used."""
 
 
@@ -121,12 +121,12 @@ def row_statuses(labelled: Dataset, recipe: Recipe) -> dict[str, Any]:
     raw, notes = (labelled[f"{column}_{part}"][:] for part in ("raw", "note"))
     unread: dict[str, str] = {}
     for name, answer, note in zip(names, raw, notes, strict=True):
-        if name not in PUT_AWAY and len(unread) < EXAMPLES:
+        if name not in SETTLED and len(unread) < EXAMPLES:
             unread.setdefault(f"{name}: {str(answer or '')[:SHOWN]!r}", str(note or ""))
     return {"statuses": dict(sorted(Counter(names).items())), "unread": dict(unread)}
 
 
-def asking_line(statuses: Mapping[str, Any], rows: int, seconds: float) -> str:
+def request_summary(statuses: Mapping[str, Any], rows: int, seconds: float) -> str:
     """Progress line, e.g. `300 rows in 4.0 s (75 rows/s), labelled 145, unparsed 155, 60,000 tokens, $0.02`."""
     parts = [f"{rows:,} rows in {seconds:.1f} s ({rows / max(seconds, 1e-3):,.0f} rows/s)"]
     parts += [f"{status} {count:,}" for status, count in statuses["statuses"].items()]
@@ -136,7 +136,7 @@ def asking_line(statuses: Mapping[str, Any], rows: int, seconds: float) -> str:
     return ", ".join(parts)
 
 
-def asked_facts(recipe: Recipe, record: Mapping[str, Any], models: Sequence[str] = ()) -> dict[str, Any]:
+def annotator_facts(recipe: Recipe, record: Mapping[str, Any], models: Sequence[str] = ()) -> dict[str, Any]:
     """Everything that a reader needs to judge or repeat the labels: annotator, question, labels and prompt."""
     annotator, schema = recipe.annotator, recipe.schema_of_labels()
     served = annotator.client.kind == "openai"

@@ -18,7 +18,7 @@ REGRESSED = (*NAMED, "multi-label", "text-scale")
 """Kinds that a regression can learn."""
 
 
-def cells_of(study: Study, task: str, kind: Kind, rows: Mapping[str, int]) -> list[CellName]:
+def planned_cells(study: Study, task: str, kind: Kind, rows: Mapping[str, int]) -> list[CellName]:
     """The cells of a task, seed by seed, so that what an interrupted study has done is whole comparisons.
 
     Args:
@@ -29,7 +29,7 @@ def cells_of(study: Study, task: str, kind: Kind, rows: Mapping[str, int]) -> li
     """
     found = []
     for seed in study.seeds:
-        for source, student in itertools.product(study.sources_of(task), study.students):
+        for source, student in itertools.product(study.task_sources(task), study.students):
             found += [
                 CellName(task, source, size, prompt, student, strategy, n_human, seed)
                 for prompt in _prompts(study, task, source)
@@ -74,7 +74,7 @@ def _ways(study: Study, task: str, source: str, student: str, kind: Kind) -> Ite
 
 def _own_labels(study: Study, task: str, source: str) -> bool:
     """Whether a source labels any row by itself, test rows too."""
-    keys = study.sources_of(task)[source]
+    keys = study.task_sources(task)[source]
     return keys.is_annotator or keys.votes is not None
 
 
@@ -82,7 +82,7 @@ def _sizes(study: Study, task: str, student: str, rows: int, seed: int) -> list[
     if study.learner(student) == "annotator":
         # It does not learn, so there is one of it.
         return [None] if seed == study.seeds[0] else []
-    sizes = [size for size in study.sizes_of(task) if size is None or size < rows]
+    sizes = [size for size in study.task_sizes(task) if size is None or size < rows]
     return [size for size in sizes if size != 0 or study.learner(student) == "writer"]
 
 

@@ -15,7 +15,13 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, aggregate, decode, encode
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import NO_PROMPT, CostKeys, SourceKeys
-from hf_synthlabels.studies.tasks.annotator_costs import AnswerCost, SecondsBook, answer_cost, asked_facts, row_statuses
+from hf_synthlabels.studies.tasks.annotator_costs import (
+    AnswerCost,
+    SecondsBook,
+    annotator_facts,
+    answer_cost,
+    row_statuses,
+)
 
 RANDOM_SALT = 4_711
 """So that the control does not deal labels by the numbers that order the rows."""
@@ -81,7 +87,7 @@ def asked(
         probs,
         usd,
         seconds,
-        asked_facts(recipe, record, spent.models),
+        annotator_facts(recipe, record, spent.models),
         {**row_statuses(labelled, recipe), **_spent(spent), **check(labelled)},
     )
 
@@ -114,7 +120,7 @@ class LabelStore:
         """
         key = (source, prompt if self.study.asks(self.task, source) else NO_PROMPT)
         if key not in self._made:
-            self._made[key] = self._make(source, self.study.sources_of(self.task)[source], key[1])
+            self._made[key] = self._make(source, self.study.task_sources(self.task)[source], key[1])
         return self._made[key]
 
     def ordered(self, source: str, prompt: str, order: Sequence[int], seed: int) -> Labels:
@@ -129,9 +135,9 @@ class LabelStore:
         Raises:
             DataError: as `labels` says.
         """
-        keys = self.study.sources_of(self.task)[source]
+        keys = self.study.task_sources(self.task)[source]
         if keys.labels == "random":
-            dealt = dealt_labels(self.human, order, seed) if self.dealt is None else self.dealt(seed)
+            dealt = source_labels(self.human, order, seed) if self.dealt is None else self.dealt(seed)
             return Labels(tuple(dealt[row] for row in order))
         if keys.shares is None and keys.first is None:
             return _of_rows(self.labels(source, prompt), order)
@@ -164,7 +170,7 @@ class LabelStore:
         return Labels(values, base.confidence, base.probs, base.usd, base.seconds)
 
 
-def dealt_labels(human: Sequence[Any], order: Sequence[int], seed: int) -> list[Any]:
+def source_labels(human: Sequence[Any], order: Sequence[int], seed: int) -> list[Any]:
     """Human labels permuted among the rows that have one, by row number."""
     given = [row for row in order if human[row] is not None]
     found: list[Any] = [None] * len(human)

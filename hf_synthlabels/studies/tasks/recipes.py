@@ -50,14 +50,14 @@ def check_same_labels(recipe: Recipe, first: Recipe, origin: str, other: str) ->
     Raises:
         StudyError: the kind, the names, the scale, the human column or the output column differ.
     """
-    if _label_of(recipe) != _label_of(first):
+    if _label_schema_key(recipe) != _label_schema_key(first):
         raise StudyError(
             f"`{origin}` gives other labels than {other}: the kind, the names, the scale and `human` must be the same "
             "to be compared."
         )
 
 
-def _label_of(recipe: Recipe) -> tuple[Any, ...]:
+def _label_schema_key(recipe: Recipe) -> tuple[Any, ...]:
     schema = recipe.schema_of_labels()
     return schema.kind, schema.names, schema.scale, recipe.task.human, recipe.output.column
 
@@ -71,7 +71,7 @@ def annotator_recipes(study: Study, task: str) -> dict[tuple[str, str], Recipe]:
     """
     first = Recipe.from_yaml(recipe_file(study.tasks[task].recipe, study.folder))
     made = {}
-    for source, keys in study.sources_of(task).items():
+    for source, keys in study.task_sources(task).items():
         if not keys.is_annotator:
             continue
         for prompt in study.prompts or (NO_PROMPT,):

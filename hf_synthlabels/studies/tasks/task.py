@@ -20,14 +20,14 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import NO_PROMPT
-from hf_synthlabels.studies.runs import MAX_UNASKED, CellName
+from hf_synthlabels.studies.runs import MAX_UNREQUESTED, CellName
 from hf_synthlabels.studies.strategies import known_strategies
 from hf_synthlabels.studies.students.job import Job, Outcome, job_key
-from hf_synthlabels.studies.students.writing import instruction_of
-from hf_synthlabels.studies.tasks.annotator_costs import asking_line
-from hf_synthlabels.studies.tasks.conditions import cells_of
+from hf_synthlabels.studies.students.writing import instruction_text
+from hf_synthlabels.studies.tasks.annotator_costs import request_summary
+from hf_synthlabels.studies.tasks.conditions import planned_cells
 from hf_synthlabels.studies.tasks.label_agreement import label_agreement
-from hf_synthlabels.studies.tasks.label_sources import Labels, LabelStore, asked, dealt_labels
+from hf_synthlabels.studies.tasks.label_sources import Labels, LabelStore, asked, source_labels
 from hf_synthlabels.studies.tasks.recipes import annotator_recipes, recipe_file
 from hf_synthlabels.studies.tasks.rows import SAMPLE_SEED, HumanValues, draw_rows, human_values
 from hf_synthlabels.studies.tasks.splits import Parts, check_sums, split_rows, training_order
@@ -82,7 +82,7 @@ class StudyTask:
     def annotator(self, cell: CellName) -> Outcome:
         """The annotator's own labels as those of a student."""
         labels = self.test_book.labels(cell.source, cell.prompt)
-        if labels.n_not_asked > MAX_UNASKED * len(labels.values):
+        if labels.n_not_asked > MAX_UNREQUESTED * len(labels.values):
             raise DataError(
                 f"`sources` {cell.source!r} was not asked about {labels.n_not_asked:,} of {len(labels.values):,} test "
                 "rows, so its own score is unknown. Annotate them, or leave the student 'annotator' out."
@@ -144,7 +144,7 @@ class StudyTask:
         if (length := self.study.tasks[self.name].max_length) is not None and learner in ("encoder", "writer"):
             options["max_length"] = length
         way = known_strategies()[cell.strategy]
-        prompt = instruction_of(self.recipe.task, self.schema) if learner == "writer" else ""
+        prompt = instruction_text(self.recipe.task, self.schema) if learner == "writer" else ""
         whole = {
             **content,
             "rows": [self.marks[row] for row in rows],
@@ -205,7 +205,7 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
     placed = np.full(len(known), -1)
     placed[pool] = np.arange(len(pool))
     orders = {seed: placed[order[placed[order] >= 0]] for seed, order in _orders(known, study.seeds)}
-    counts = {source: len(known) if study.asks(name, source) else sum(known) for source in study.sources_of(name)}
+    counts = {source: len(known) if study.asks(name, source) else sum(known) for source in study.task_sources(name)}
     counts |= {source: len(rows) for source, rows in samples.items()}
     drawn = {source: frozenset(placed[rows].tolist()) for source, rows in samples.items()}
     validation = sorted(next(iter(drawn.values()))) if drawn else list(range(len(pool))) if study.gate else []
@@ -215,7 +215,7 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
     place = _share(tables, _digest([marks, others]), folder)
 
     def dealt(seed: int) -> list[Any]:
-        labels = dealt_labels(people, training_order(known, seed).tolist(), seed)
+        labels = source_labels(people, training_order(known, seed).tolist(), seed)
         return [labels[row] for row in pool.tolist()]
 
     def book(rows: Dataset, labels: HumanValues, part: str, random: Callable[[int], list[Any]] | None) -> LabelStore:
@@ -229,7 +229,7 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
     return StudyTask(
         study, name, recipe, schema, parts, pool, orders, human, truth,
         book(chosen, human, TRAINING, dealt), book(parts.test, truth, TESTING, None), counts, drawn, place, marks,
-        others, folder, cells_of(study, name, schema.kind, counts),
+        others, folder, planned_cells(study, name, schema.kind, counts),
     )  # fmt: skip
 
 
@@ -253,7 +253,7 @@ def _ask(
     began = time.monotonic()
     labels = asked(rows, recipe, study.costs.get(source), part=f"{name}: {where}", folder=folder, check=check)
     if recipe.annotator.client.kind != "recorded":
-        tell(f"labels of {name!r}: {where}, {asking_line(labels.statuses, len(rows), time.monotonic() - began)}")
+        tell(f"labels of {name!r}: {where}, {request_summary(labels.statuses, len(rows), time.monotonic() - began)}")
     return labels
 
 
@@ -265,14 +265,14 @@ def _samples(study: Study, name: str, people: Sequence[Any]) -> dict[str, list[i
     """By source with `rows` its rows, as positions in the training rows."""
     return {
         source: draw_rows(people, keys.rows, SAMPLE_SEED)
-        for source, keys in study.sources_of(name).items()
+        for source, keys in study.task_sources(name).items()
         if keys.rows is not None
     }
 
 
 def _pool(study: Study, name: str, known: Sequence[bool], samples: Mapping[str, list[int]]) -> Any:
     """The rows that some seed and size take, and those of sampled sources; all of them where a size is all."""
-    sizes = study.sizes_of(name)
+    sizes = study.task_sizes(name)
     if None in sizes:
         return np.arange(len(known))
     most = max([size or 0 for size in sizes] + study.n_human)

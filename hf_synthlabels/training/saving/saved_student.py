@@ -163,7 +163,7 @@ def update_student(folder: str | Path, **entries: Any) -> Path:
     return write_text(file, json.dumps(known | entries, indent=1, ensure_ascii=False) + "\n")
 
 
-def settings_of(config: StudentConfig, names: Sequence[str], metrics: Mapping[str, float]) -> dict[str, Any]:
+def student_settings(config: StudentConfig, names: Sequence[str], metrics: Mapping[str, float]) -> dict[str, Any]:
     """The entries that `read_student` reads; undefined metrics are left out, because JSON has no NaN."""
     known = {key: value for key, value in metrics.items() if math.isfinite(value)}
     return {**{key: getattr(config, key) for key in SETTINGS}, "names": list(names), "metrics": known}

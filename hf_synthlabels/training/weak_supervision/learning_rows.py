@@ -119,7 +119,7 @@ def second_stage_config(config: StudentConfig) -> StudentConfig:
     return second
 
 
-def check_second_stage(trainer: Trainer) -> None:
+def reject_sharded_second_stage(trainer: Trainer) -> None:
     """Reject a second stage of a sharded model.
 
     Raises:

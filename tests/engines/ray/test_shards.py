@@ -27,7 +27,7 @@ from hf_synthlabels.engines.ray.job_files import (
     read_result,
 )
 from hf_synthlabels.engines.ray.remote_store import RemoteBudgetActor
-from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, failure, item_of, unfinished_places
+from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, failure, shard_item, unfinished_places
 from hf_synthlabels.errors import DataError, MissingKeyError, RecipeError, StoreError
 from hf_synthlabels.labels import STATUSES
 
@@ -299,7 +299,7 @@ def test_a_machine_with_another_version_is_an_error(output: Folder, tmp_path: Pa
         Assignment(Job(output, "films-1", ()), compile_recipe(recipe(tmp_path)), version="0.0.7"),
         RemoteBudgetActor(None),
     )
-    outcome = work(item_of(Shard("train", 0, 0, 1), []))
+    outcome = work(shard_item(Shard("train", 0, 0, 1), []))
     assert outcome["error"] == "ClientError"
     assert "0.0.7" in outcome["message"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_synthlabels.labels import LabelSchema, parse, project
-from hf_synthlabels.labels.text import normalized_words, splits_word, words_of
+from hf_synthlabels.labels.text import normalized_words, split_words, splits_word
 
 QA = LabelSchema(kind="question-answering")
 MAY_ABSTAIN = LabelSchema(kind="question-answering", abstain=True)
@@ -219,7 +219,7 @@ def test_no_text_breaks_the_projection(context: str, answer: str, question: str)
 @given(st.text(max_size=80))
 def test_word_offsets_match_the_text(text: str) -> None:
     last = 0
-    for word in words_of(text):
+    for word in split_words(text):
         assert last <= word.start < word.end <= len(text)
         assert word.folded
         last = word.end

@@ -11,14 +11,14 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Curves, Section, Table
-from hf_synthlabels.studies import StudyRuns, recommend, sections_of
-from hf_synthlabels.studies.analysis.base import analysed
+from hf_synthlabels.studies import StudyRuns, recommend, report_sections
+from hf_synthlabels.studies.analysis.base import analyze_runs
 from hf_synthlabels.studies.analysis.consistency import filtered_students
-from hf_synthlabels.studies.analysis.costs import break_even, cost_of
+from hf_synthlabels.studies.analysis.costs import break_even, condition_cost
 from hf_synthlabels.studies.analysis.curves import label_values
-from hf_synthlabels.studies.analysis.phases import phases_of
-from hf_synthlabels.studies.analysis.scores import found_of
-from hf_synthlabels.studies.analysis.synthetic_first import switch_of
+from hf_synthlabels.studies.analysis.phases import learning_phases
+from hf_synthlabels.studies.analysis.scores import answer_features
+from hf_synthlabels.studies.analysis.synthetic_first import source_switch
 from hf_synthlabels.studies.runs import CellRun
 from tests.studies.analysis.study_cells import cell, make_runs, make_task, noisy
 
@@ -41,7 +41,7 @@ def conditions(task: str = "t", llm: float = 0.8) -> list[CellRun]:
 
 
 def titled(runs: StudyRuns) -> dict[str, Section]:
-    return {section.name: section for section in sections_of(runs)}
+    return {section.name: section for section in report_sections(runs)}
 
 
 def table(section: Section, name: str) -> Table:
@@ -49,7 +49,7 @@ def table(section: Section, name: str) -> Table:
 
 
 def test_a_question_without_its_cells_gives_no_section() -> None:
-    assert sections_of(make_runs()) == ()
+    assert report_sections(make_runs()) == ()
     only = [cell("human", noisy(TRUTH, 0.9, seed), seed) for seed in range(2)]
     assert set(titled(make_runs(make_task(only)))) == {"costs"}
 
@@ -99,7 +99,7 @@ def test_labels_of_better_accuracy_are_worth_more() -> None:
     cells = [cell("human", noisy(TRUTH, 0.95 - 2 * n**-0.5, seed), seed, size=n, rows=n) for n, seed in people]
     for accuracy, low, high in ((0.81, 120, 400), (0.99, np.inf, np.inf)):
         llm = [cell("llm", noisy(TRUTH, accuracy, seed), seed, size=400, rows=400) for seed in range(3)]
-        task = analysed(make_runs(make_task([*cells, *llm], llm_labels={"llm": TRUTH}))).tasks[0]
+        task = analyze_runs(make_runs(make_task([*cells, *llm], llm_labels={"llm": TRUTH}))).tasks[0]
         ((_, worth),) = label_values(task)
         assert low <= worth.equivalent.estimate <= high
         assert worth.equivalent.n == 200
@@ -114,7 +114,7 @@ def test_filtered_sources_stand_beside_the_whole_ones() -> None:
             cells, llm_labels={"llm": TRUTH}, train_labels={"llm": labels}, confidence={"llm": sure}, train_truth=TRUTH
         )
     )
-    ((filtered),) = filtered_students(analysed(runs).tasks[0])
+    ((filtered),) = filtered_students(analyze_runs(runs).tasks[0])
     assert filtered.threshold == 0.67
     assert filtered.score.difference.estimate > 0
     rows = table(titled(runs)["consistency"], "filters").rows
@@ -155,7 +155,7 @@ def written(source: str, offset: int, final: float) -> list[CellRun]:
 def test_form_before_task_is_found_against_the_control() -> None:
     cells = [*written("human", 1, 1.0), *written("random", 2, 0.5), *written("llm>human@100", 3, 1.0)]
     runs = make_runs(make_task(cells, llm_labels={"llm": noisy(TRUTH, 0.8, 1)}))
-    found = {phases.conditions[0].source: phases for phases in phases_of(analysed(runs).tasks[0])}
+    found = {phases.conditions[0].source: phases for phases in learning_phases(analyze_runs(runs).tasks[0])}
     assert set(found) == {"human", "llm>human@100"}
     assert found["human"].test.ordered
     assert found["human"].p_value == pytest.approx(1 / 32)
@@ -178,13 +178,15 @@ def test_what_could_be_done_before_is_not_taken_for_learning() -> None:
                 known = np.random.default_rng([seed, size]).random(200) < form
                 answers = [code if yes else None for code, yes in zip(said, known, strict=True)]
                 cells.append(cell(source, answers, seed, size=size, rows=size))
-    (against,) = phases_of(analysed(make_runs(make_task(cells))).tasks[0])
+    (against,) = learning_phases(analyze_runs(make_runs(make_task(cells))).tasks[0])
     assert against.gains is not None
     assert [gain.estimate for gain in against.gains[:3]] == pytest.approx([0, 0, 0])
     assert against.test.ordered
     assert 50 < against.test.task.estimate < 200
     # Without the control the first rise is all that can be seen.
-    (alone,) = phases_of(analysed(make_runs(make_task([one for one in cells if one.cell.source == "human"]))).tasks[0])
+    (alone,) = learning_phases(
+        analyze_runs(make_runs(make_task([one for one in cells if one.cell.source == "human"]))).tasks[0]
+    )
     assert alone.gains is None
     assert alone.test.task.estimate < 50
 
@@ -192,7 +194,7 @@ def test_what_could_be_done_before_is_not_taken_for_learning() -> None:
 def test_a_task_that_is_not_learnt_has_no_second_phase() -> None:
     cells = [*written("human", 1, 0.5), *written("random", 2, 0.5)]
     runs = make_runs(make_task(cells))
-    (found,) = phases_of(analysed(runs).tasks[0])
+    (found,) = learning_phases(analyze_runs(runs).tasks[0])
     assert found.p_value is not None
     assert found.p_value > 0.05
     assert titled(runs)["phases"].answer.startswith("In 0 of 1 curves")
@@ -208,7 +210,7 @@ def test_form_is_shown_where_too_few_sizes_have_any_for_a_test() -> None:
         for seed in range(3)
     ]
     runs = make_runs(make_task(cells))
-    assert phases_of(analysed(runs).tasks[0]) == []
+    assert learning_phases(analyze_runs(runs).tasks[0]) == []
     sections = titled(runs)
     assert sections["phases"].answer.startswith("Not tested")
     human = [row[3:] for row in table(sections["phases"], "form_table").rows if row[0] == "t, s, human"]
@@ -269,7 +271,7 @@ def test_what_nobody_wrote_has_no_score() -> None:
     [("llm>human@100", ("llm", "human", 100)), ("llm", None), ("llm@0.67", None), ("llm>human", None)],
 )
 def test_switches_are_known_by_their_names(source: str, switch: tuple[str, str, int] | None) -> None:
-    assert switch_of(source) == switch
+    assert source_switch(source) == switch
 
 
 def test_costs_and_the_break_even_volume() -> None:
@@ -277,8 +279,8 @@ def test_costs_and_the_break_even_volume() -> None:
     runs = make_runs(
         make_task(cells, llm_labels={"llm": TRUTH}, usd_per_row={"llm": 0.01, "human": 0.5}, s_per_row={"llm": 0.51})
     )
-    task = analysed(runs).tasks[0]
-    cost = cost_of(task, next(iter(task.conditions)))
+    task = analyze_runs(runs).tasks[0]
+    cost = condition_cost(task, next(iter(task.conditions)))
     assert [cost.label_usd, cost.train_s, cost.predict_s, cost.score] == pytest.approx([4.0, 20.0, 0.01, 1.0])
     assert cost.usd_per_point == pytest.approx(0.04)
     volumes = table(titled(runs)["costs"], "break_even").rows
@@ -330,11 +332,11 @@ OTHER: dict[str, tuple[list[Any], list[Any], float]] = {
 def test_every_kind_has_its_score(kind: str) -> None:
     truth, answers, expected = OTHER[kind]
     runs = make_runs(make_task([cell("human", answers)], kind=kind, truth=truth))
-    task = analysed(runs).tasks[0]
+    task = analyze_runs(runs).tasks[0]
     assert task.score(next(iter(task.conditions))).estimate == pytest.approx(expected)
     # What is right by the features is right by the score.
     whole = task.rows.right[None]
-    assert task.draws.draw(whole, task.main).estimate == pytest.approx(1.0)
+    assert task.draws.draw(whole, task.main_score).estimate == pytest.approx(1.0)
 
 
 def test_the_score_of_entities_has_one_name() -> None:
@@ -343,7 +345,7 @@ def test_the_score_of_entities_has_one_name() -> None:
     runs = make_runs(
         make_task(cells, kind="token-classification", truth=[one, []] * 10, llm_labels={"llm": [one, []] * 10})
     )
-    shown = " ".join(str(section) for section in sections_of(runs)) + recommend(runs).text
+    shown = " ".join(str(section) for section in report_sections(runs)) + recommend(runs).text
     assert "entity F1" in shown
     assert "micro F1" not in shown
 
@@ -367,7 +369,7 @@ def test_answers_lead_with_the_student_that_human_labels_train_best() -> None:
 
 def test_sections_can_be_told_apart_and_are_the_same_again() -> None:
     runs = make_runs(make_task(conditions(), llm_labels={"llm": noisy(TRUTH, 0.8, 3)}))
-    first, second = sections_of(runs), sections_of(runs)
+    first, second = report_sections(runs), report_sections(runs)
     assert repr(first) == repr(second)
     names = [each.name for section in first for each in section.exhibits]
     assert len(set(names)) == len(names)
@@ -376,4 +378,4 @@ def test_sections_can_be_told_apart_and_are_the_same_again() -> None:
 
 def test_an_answer_short_of_the_rows_is_refused() -> None:
     with pytest.raises(Exception, match="Run the study again"):
-        found_of(make_task(), [0, 1])
+        answer_features(make_task(), [0, 1])

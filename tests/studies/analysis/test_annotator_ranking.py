@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import RecipeError, StudyError
-from hf_synthlabels.publishing.report import page_of
+from hf_synthlabels.publishing.report import report_page
 from hf_synthlabels.statistics.exhibits import Table
 from hf_synthlabels.studies import Study, StudyRuns, run_study
 from hf_synthlabels.studies.analysis.annotator_ranking import corrected_p_values, optimism_of_best, rank_annotators
@@ -121,7 +121,7 @@ def test_annotators_label_the_same_human_labeled_rows(runs: StudyRuns, server: L
 
 
 def test_page_ranks_annotators_and_trains_nothing(runs: StudyRuns) -> None:
-    page = page_of(runs)
+    page = report_page(runs)
     exhibits = {exhibit.name: exhibit for section in page.sections for exhibit in section.exhibits}
     table = exhibits["annotators_1"]
     assert isinstance(table, Table)
@@ -206,7 +206,7 @@ def test_annotators_of_other_kinds_are_ranked(
     assert ranking.ranked[0].name == "right"
     assert ranking.ranked[0].credit == 1
     assert score in ranking.ranked[0].report.scores
-    assert page_of(found).sections[0].name == "comparison"
+    assert report_page(found).sections[0].name == "comparison"
 
 
 def test_equal_annotators_are_rarely_called_better_or_worse_and_the_best_of_them_is_optimistic() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from hf_synthlabels.annotation import Recipe, annotate, load_source
 from hf_synthlabels.errors import StudyError
-from hf_synthlabels.publishing.report import page_of
+from hf_synthlabels.publishing.report import report_page
 from hf_synthlabels.statistics.exhibits import Counts, Table
 from hf_synthlabels.studies import Study, StudyReport, StudyRuns, run_study, study_report
 from hf_synthlabels.studies.tasks.rows import SAMPLE_SEED, draw_rows
@@ -151,7 +151,7 @@ def test_report_goes_to_json_and_back(runs: StudyRuns) -> None:
 
 
 def test_page_shows_the_labels_and_the_errors(runs: StudyRuns) -> None:
-    page = page_of(runs)
+    page = report_page(runs)
     exhibits = {exhibit.name: exhibit for section in page.sections for exhibit in section.exhibits}
     (comparison,) = study_report(runs).comparisons
     agreement, classes, errors = exhibits["label_agreement_1"], exhibits["student_classes"], exhibits["errors_2"]

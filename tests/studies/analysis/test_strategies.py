@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.publishing.report import page_of
+from hf_synthlabels.publishing.report import report_page
 from hf_synthlabels.statistics.comparison.conditions import compare_conditions
 from hf_synthlabels.statistics.exhibits import Table
 from hf_synthlabels.studies import run_study
-from hf_synthlabels.studies.analysis.base import analysed
+from hf_synthlabels.studies.analysis.base import analyze_runs
 from hf_synthlabels.studies.analysis.strategies import StrategyComparison, strategy_comparisons
-from hf_synthlabels.studies.students.job import Job, steps_of
+from hf_synthlabels.studies.students.job import Job, training_steps
 from hf_synthlabels.studies.tasks.task import open_task
 from tests.studies.analysis.study_cells import cell, make_runs, make_task, noisy
 from tests.studies.conftest import Make
@@ -35,8 +35,8 @@ def comparison(**llm: Any) -> StrategyComparison:
         ]
     labels = {"llm": llm.pop("labels", noisy(TRUTH, 0.8, 99))}
     runs = make_runs(make_task(cells, llm_labels=labels, **llm))
-    (found,) = strategy_comparisons(analysed(runs).tasks[0])
-    section = next(section for section in page_of(runs).sections if section.name == "strategies")
+    (found,) = strategy_comparisons(analyze_runs(runs).tasks[0])
+    section = next(section for section in report_page(runs).sections if section.name == "strategies")
     table = {exhibit.name: exhibit for exhibit in section.exhibits}["strategies_1_macro_f1"]
     assert isinstance(table, Table)
     assert [row[2] for row in table.rows[: len(found.strategies)]] == [
@@ -100,16 +100,21 @@ def test_steps_are_the_same_for_all(study_of: Make, small: dict[str, Any]) -> No
     made = jobs(study_of, small, ["llm_then_human", "llm_then_human_on_top", "mix"])
     # 70 rows in 9 batches of 8, three times; 20 human rows in 3 batches, twice.
     then = made["llm None llm_then_human", 0]
-    assert steps_of(made["llm None plain", 0], 70, 0) == steps_of(made["llm None mix", 0], 70, 20) == (27, 0)
-    assert steps_of(then, 70, 20) == (21, 6)
-    assert steps_of(made["llm None llm_then_human_on_top", 0], 70, 20) == (27, 6)
+    assert (
+        training_steps(made["llm None plain", 0], 70, 0) == training_steps(made["llm None mix", 0], 70, 20) == (27, 0)
+    )
+    assert training_steps(then, 70, 20) == (21, 6)
+    assert training_steps(made["llm None llm_then_human_on_top", 0], 70, 20) == (27, 6)
     few = made["human 20 plain", 0]
-    assert steps_of(few, 20, 0) == (9, 0)
+    assert training_steps(few, 20, 0) == (9, 0)
     # No more than 20 epochs of few rows.
     for least, steps in ((27, 27), (500, 60)):
-        assert steps_of(dataclasses.replace(few, options={**few.options, "min_steps": least}), 20, 0) == (steps, 0)
+        assert training_steps(dataclasses.replace(few, options={**few.options, "min_steps": least}), 20, 0) == (
+            steps,
+            0,
+        )
     with pytest.raises(ConfigError, match="llm_then_human"):
-        steps_of(dataclasses.replace(then, options={**then.options, "max_steps": 6}), 70, 20)
+        training_steps(dataclasses.replace(then, options={**then.options, "max_steps": 6}), 70, 20)
 
 
 def test_a_source_of_one_class_fails_alone(study_of: Make, small: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import Kind, LabelSchema
 from hf_synthlabels.studies.runs import CellName
-from hf_synthlabels.studies.students.job import Job, steps_of
+from hf_synthlabels.studies.students.job import Job, training_steps
 from hf_synthlabels.studies.students.learning import run_job
 from hf_synthlabels.studies.tasks.training_tables import Tables
 from tests.conftest import FILLER, FILM, SPORT
@@ -193,16 +193,16 @@ def test_steps_hold_for_all_sources_and_few_rows_are_gone_through_more_often() -
     labels = [0, None] * 20
     options = {"per_device_train_batch_size": 8, "num_train_epochs": 3}
     # 40 rows, whether they are labelled or not: five batches, three times.
-    assert steps_of(job("text-classification", ["a", "b"], labels, options), 40, 0) == (15, 0)
+    assert training_steps(job("text-classification", ["a", "b"], labels, options), 40, 0) == (15, 0)
     more = {**options, "min_steps": 50}
-    assert steps_of(job("text-classification", ["a", "b"], labels, more), 40, 0) == (50, 0)
+    assert training_steps(job("text-classification", ["a", "b"], labels, more), 40, 0) == (50, 0)
     # Two batches at most twenty times.
-    assert steps_of(job("text-classification", ["a", "b"], labels, more), 16, 0) == (40, 0)
+    assert training_steps(job("text-classification", ["a", "b"], labels, more), 16, 0) == (40, 0)
     after = job("text-classification", ["a", "b"], labels, options, strategy="llm_then_human")
     # 16 human rows twice are four of the fifteen steps.
-    assert steps_of(after, 40, 16) == (11, 4)
+    assert training_steps(after, 40, 16) == (11, 4)
     with pytest.raises(ConfigError, match="`num_train_epochs` gives 15 steps"):
-        steps_of(after, 40, 80)
+        training_steps(after, 40, 80)
 
 
 def test_what_can_not_be_learnt_is_told(small: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.weak_supervision.learning_rows import check_second_stage, second_stage_config
+from hf_synthlabels.training.weak_supervision.learning_rows import reject_sharded_second_stage, second_stage_config
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]
@@ -92,7 +92,7 @@ def test_correction_is_of_the_first_part_only(after: Config, taught: Dataset) ->
 def test_models_in_pieces_are_refused(which: str) -> None:
     flags: dict[str, Any] = {"is_fsdp_enabled": False, "is_deepspeed_enabled": False, which: True}
     with pytest.raises(ConfigError, match="`human_strategy`"):
-        check_second_stage(cast("Any", SimpleNamespace(**flags)))
+        reject_sharded_second_stage(cast("Any", SimpleNamespace(**flags)))
 
 
 def test_an_interrupted_curriculum_goes_on_from_either_part(after: Config, taught: Dataset, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from hf_synthlabels.publishing.report.adapters.validation_page import class_tabl
 from hf_synthlabels.statistics import MEASURES, ValidationReport
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Section, Table, Value
 from hf_synthlabels.studies import StudyRuns
-from hf_synthlabels.studies.analysis.base import Analysis, Condition, TaskAnalysis, pairs_of
+from hf_synthlabels.studies.analysis.base import Analysis, Condition, TaskAnalysis, llm_human_pairs
 from hf_synthlabels.studies.analysis.scores import CLASSES, HEADLINES
-from hf_synthlabels.studies.label_comparison import class_scores, confusion_of, recorded_agreement
+from hf_synthlabels.studies.label_comparison import class_scores, condition_confusion, recorded_agreement
 from hf_synthlabels.studies.report import ClassScores
 
 PARTS = {"validation": ("train", "validation"), "training": ("train", "agreement"), "test": ("test", "agreement")}
@@ -77,9 +77,9 @@ def error_sections(analysis: Analysis) -> tuple[Section, ...]:
     if len(analysis.tasks) != 1 or analysis.tasks[0].runs.kind not in CLASSES:
         return ()
     (task,) = analysis.tasks
-    conditions = list(dict.fromkeys(condition for pair in pairs_of(task) for condition in (pair.human, pair.llm))) + [
-        condition for condition in task.plain() if condition.source in task.runs.human_samples
-    ]
+    conditions = list(
+        dict.fromkeys(condition for pair in llm_human_pairs(task) for condition in (pair.human, pair.llm))
+    ) + [condition for condition in task.single_source() if condition.source in task.runs.human_samples]
     if len(conditions) < 2:
         return ()
     scores = [class_scores(task, condition) for condition in conditions]
@@ -94,7 +94,7 @@ def error_sections(analysis: Analysis) -> tuple[Section, ...]:
 
 
 def _counts(place: int, task: TaskAnalysis, condition: Condition) -> Counts:
-    counts, names = confusion_of(task, condition), task.runs.names
+    counts, names = condition_confusion(task, condition), task.runs.names
     return Counts(
         f"errors_{place}",
         f"Student {_name(condition)}",

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from hf_synthlabels.publishing.report.adapters.label_sections import error_sections, gates, label_sections
 from hf_synthlabels.publishing.report.page_values import Page
-from hf_synthlabels.studies import StudyRuns, recommend, sections_of
+from hf_synthlabels.studies import StudyRuns, recommend, report_sections
 from hf_synthlabels.studies.analysis import annotators
-from hf_synthlabels.studies.analysis.base import analysed
+from hf_synthlabels.studies.analysis.base import analyze_runs
 from hf_synthlabels.studies.summary import conditions_section
-from hf_synthlabels.studies.wording import maker_of, reworded
+from hf_synthlabels.studies.wording import label_maker, reworded
 
 FACTS = ("machine", "processors", "python", "finished_at")
 
 
 def runs_page(runs: StudyRuns) -> Page:
     """The recommendation, the questions that the cells answer, every arm, and how it was made."""
-    analysis = analysed(runs)
-    labels = reworded((*label_sections(runs), *error_sections(analysis)), maker_of(runs))
-    sections = (*sections_of(analysis), *labels, conditions_section(runs), *annotators.annotator_sections(runs))
+    analysis = analyze_runs(runs)
+    labels = reworded((*label_sections(runs), *error_sections(analysis)), label_maker(runs))
+    sections = (*report_sections(analysis), *labels, conditions_section(runs), *annotators.annotator_sections(runs))
     is_trained = any(run.steps or run.rows for task in runs.tasks for run in task.cells)
     advice = [recommend(analysis).text] if is_trained else annotators.ranking_lines(runs)
-    summary = (*advice, *gates(runs), *annotators.warnings_of(runs))
+    summary = (*advice, *gates(runs), *annotators.annotator_warnings(runs))
     return Page(runs.name, sections, summary, _facts(runs))
 
 
