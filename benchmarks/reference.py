@@ -130,11 +130,11 @@ def compared(folder: Path) -> Files:
     rows = [{**row, "part": "train" if at < 80 else "test"} for at, row in enumerate(toy_rows(120))]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "toy.yaml").write_text(yaml.safe_dump(toy_recipe(output={"column": "llm"})))
-    for name in ("study", "strategies"):
+    for name in ("study", "strategy_study"):
         INPUTS[name]["students"]["tiny"] |= student
     runs = {
         name: studies.run_study(studies.Study.from_dict(content, folder=folder), folder / name)
-        for name, content in ((name, INPUTS[name]) for name in ("study", "annotators", "strategies", "sweep"))
+        for name, content in ((name, INPUTS[name]) for name in ("study", "annotators", "strategy_study", "sweep"))
     }
     done = {
         "validation": validate(Dataset.from_dict(numbers()), gate="accuracy>=0.7", resamples=200).to_json(),
