@@ -170,7 +170,7 @@ def test_page_shows_the_labels_and_the_errors(runs: StudyRuns) -> None:
 def test_page_of_sampled_labels_has_agreement_and_consistency(runs: StudyRuns) -> None:
     (task,) = runs.tasks
     sampled = replace(task, confidence={"llm": tuple(0.5 + row % 2 / 2 for row in range(80))})
-    names = [section.name for section in page_of(replace(runs, tasks=(sampled,))).sections]
+    names = [section.name for section in report_page(replace(runs, tasks=(sampled,))).sections]
     assert {"consistency", "labels", "errors"} <= set(names)
 
 
