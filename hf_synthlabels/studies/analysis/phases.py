@@ -49,16 +49,15 @@ class Phases:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Form:
-    """Valid answers of one condition and their score."""
+    """Share of valid answers of one condition, and the score of the well-formed ones."""
 
     name: str
     source: str
     rows: int
     seeds: int
     share: Interval
-    """Of valid answers."""
     score: Interval | None
-    """Of the well-formed answers; None where a seed gave none."""
+    """None where a seed gave no well-formed answer."""
     over_random: Interval | None
     """That score minus that of the same texts with random labels."""
 
@@ -78,14 +77,12 @@ def _condition_format(task: TaskAnalysis, condition: Condition, draws: Condition
     controls = [each for each in task.single_source(RANDOM) if is_trained and each.same_training(condition)]
     over = None
     if known and controls and (both := task.shared_seeds(condition, controls[0])):
-        found, other = _found(task, condition, both), _found(task, controls[0], both)
+        found, other = _valid_features(task, condition, both), _valid_features(task, controls[0], both)
         pair = task.draws.compare(found, other, _ability_name(task))
         over = pair.difference if _all_wrote(task, controls[0], both) else None
-    name = f"{task.runs.name}, {condition.student}, {condition.labels}"
-    share = _form(task, condition, seeds, draws).interval
     return Form(
-        name, condition.source, task.n_labeled(condition), len(seeds), share,
-        score.interval if known else None, over,
+        f"{task.runs.name}, {condition.student}, {condition.labels}", condition.source, task.n_labeled(condition),
+        len(seeds), _form(task, condition, seeds, draws).interval, score.interval if known else None, over,
     )  # fmt: skip
 
 
@@ -103,9 +100,8 @@ def _lines(task: TaskAnalysis) -> dict[tuple[str, str], list[Condition]]:
 
 def learning_phases(task: TaskAnalysis) -> list[Phases]:
     """Sources with at least four sizes at which some answers are well formed, and not always the same share."""
-    lines = _lines(task)
+    lines, draws = _lines(task), _form_draws(task)
     found = []
-    draws = _form_draws(task)
     for (student, labels), conditions in lines.items():
         seeds = task.shared_seeds(*conditions)
         if labels == RANDOM or not seeds or len(conditions) < LEAST:
@@ -235,10 +231,10 @@ def _form(task: TaskAnalysis, condition: Condition, seeds: list[int], draws: Con
 
 def _ability(task: TaskAnalysis, condition: Condition, seeds: list[int]) -> ScoreReplicates:
     """The score of the well-formed answers: the accuracy where labels are right or wrong, else the main score."""
-    return task.draws.draw(_found(task, condition, seeds), _ability_name(task))
+    return task.draws.draw(_valid_features(task, condition, seeds), _ability_name(task))
 
 
-def _found(task: TaskAnalysis, condition: Condition, seeds: list[int]) -> Floats:
+def _valid_features(task: TaskAnalysis, condition: Condition, seeds: list[int]) -> Floats:
     return np.stack(
         [answer_features(task.runs, task.conditions[condition][seed].answers, answered_only=True) for seed in seeds]
     )
