@@ -39,7 +39,8 @@ def main() -> None:
     import datasets
     import uvloop  # noqa: F401
 
-    import hf_synthlabels
+    # Loads the package, which imports its parts on first use.
+    from hf_synthlabels import annotate
 
     wanted = recipe(told.base_url, told.in_flight)
 
@@ -48,14 +49,14 @@ def main() -> None:
             yield {"text": text_of(number)}
 
     def whole() -> int:
-        labeled = hf_synthlabels.annotate(table, wanted)
+        labeled = annotate(table, wanted)
         names = labeled.features["llm_label"].names
         return count_right(None if code is None else names[code] for code in labeled["llm_label"])
 
     def streamed() -> int:
         features = datasets.Features({"text": datasets.Value("string")})
         stream = datasets.IterableDataset.from_generator(rows, features=features)
-        labeled = hf_synthlabels.annotate(stream, wanted)
+        labeled = annotate(stream, wanted)
         names = labeled.features["llm_label"].names
         return count_right(None if (code := row["llm_label"]) is None else names[code] for row in labeled)
 

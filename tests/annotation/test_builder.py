@@ -303,7 +303,7 @@ def test_recipe_object_keeps_every_null(case: Case) -> None:
 def test_missing_key_is_told_as_it_is(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     case.content["annotator"]["api_key_env"] = "NO_SUCH_KEY"
-    with pytest.raises(MissingKeyError, match=r"`annotator\.api_key_env` names 'NO_SUCH_KEY', which is not set"):
+    with pytest.raises(MissingKeyError, match="`api_key_env` names 'NO_SUCH_KEY'"):
         case.load()
     assert case.asked() == []
 

@@ -27,8 +27,11 @@ def message_text(message: Mapping[str, Any]) -> SplitText:
     Raises:
         TypeError: the content is neither text nor a list of parts.
     """
+    content = message.get("content")
+    if isinstance(content, str) and not any(message.get(name) for name in REASONING_FIELDS):
+        return split_reasoning(content)
     thoughts, texts = list[str](), list[str]()
-    for is_reasoning, text in _parts(message.get("content")):
+    for is_reasoning, text in _parts(content):
         (thoughts if is_reasoning else texts).append(text)
     split = split_reasoning("".join(texts))
     field = next(filter(None, (_reasoning_text(message.get(name)) for name in REASONING_FIELDS)), "")
@@ -51,6 +54,8 @@ def separate_reasoning(completion: Completion) -> Completion:
 
 def answer_tokens(tokens: Sequence[Token], answer: str, reasoning: str) -> tuple[Token, ...]:
     """The tokens of the answer without those of the reasoning; empty if they cannot be separated."""
+    if not tokens:
+        return ()
     spelled = "".join(token.text for token in tokens)
     stripped = answer.strip()
     start = spelled.rfind(stripped)

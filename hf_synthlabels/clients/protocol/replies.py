@@ -174,6 +174,8 @@ def _count(value: Any) -> int | None:
 
 def _tokens(logprobs: Any) -> tuple[Token, ...]:
     """Tokens with log-probabilities; empty if any is malformed, because the answer is usable without them."""
+    if not logprobs:
+        return ()
     try:
         return tuple(
             Token(

@@ -40,6 +40,10 @@ REASONING_TOKEN = re.compile(rf"{OPENING.pattern}|{CLOSING.pattern}|<\|(?:START|
 """Tokens that separate reasoning from the answer; special tokens in some tokenizers."""
 
 
+MARKS = ("<", "[", "◁", "assistantfinal")
+"""Every tag contains one of these; most answers contain none, and need no search."""
+
+
 @dataclass(frozen=True, slots=True)
 class SplitText:
     """The answer and the reasoning of a generated text."""
@@ -56,6 +60,8 @@ def split_reasoning(text: str) -> SplitText:
     Reasoning is a leading block, or the text before a closing tag that lacks its opening tag. Later tags are part of
     the answer. The function is idempotent on the answer.
     """
+    if not any(mark in text for mark in MARKS):
+        return SplitText(text)
     if HARMONY.match(text):
         return _split_harmony(text)
     if match := STRIPPED_HARMONY.match(text):

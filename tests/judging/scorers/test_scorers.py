@@ -221,6 +221,7 @@ def bert_score_by_definition(folder: str, layer: int, said: str, gold: str) -> f
 
 @pytest.mark.parametrize("layer", [1, None], ids=["first", "last"])
 def test_bert_score_is_its_definition_whatever_the_batch(encoder: str, layer: int | None) -> None:
+    oracle("bert_score")
     said = ["the film", "a scene of the film with a plot", "goal", "the team and the score"]
     golds = [["the actor"], ["plot", "the scene in a film"], ["the match"], ["the team and the score"]]
     scores = BertScore(encoder, layer=layer, batch_size=3, device="cpu").score(said, golds)
@@ -239,11 +240,13 @@ def test_bert_score_of_no_words_is_zero_and_of_nothing_nan(encoder: str) -> None
 
 
 def test_layer_that_is_not_there_is_told(encoder: str) -> None:
+    oracle("bert_score")
     with pytest.raises(ConfigError, match=r"`layer` is 3 and .* has 2: give 0 to 2"):
         BertScore(encoder, layer=3).score(["film"], [["film"]])
 
 
 def test_model_that_is_not_there_is_told(tmp_path: Path) -> None:
+    oracle("bert_score")
     for scorer in (BertScore(str(tmp_path)), EmbeddingSimilarity(str(tmp_path / "no"))):
         with pytest.raises(ClientError, match=r"`model` .* loaded"):
             scorer.score(["film"], [["film"]], ["?"])
