@@ -70,7 +70,7 @@ def pulled_risks(content: Mapping[str, Any], folder: Path | str, root: Path | st
     for field, text in named_strings(content):
         if any(name != "HF_SYNTHLABELS_DATA" for name in REFERENCE.findall(text)):
             risks.append(Risk(f"reads the environment by {text}", field))
-        elif _leaves(text, folder, root):
+        elif _points_outside(text, folder, root):
             risks.append(Risk(f"leaves the folder with {text}", field))
     return risks + hub_token_risks(content)
 
@@ -94,7 +94,7 @@ def _keys(content: Any, wanted: tuple[str, ...], field: str = "") -> Iterator[st
             yield from _keys(part, wanted, here)
 
 
-def _leaves(text: str, folder: Path | str, root: Path | str) -> bool:
+def _points_outside(text: str, folder: Path | str, root: Path | str) -> bool:
     """Whether a value points outside the downloaded folder: as a path, URL or symbolic link."""
     inside = text.removeprefix(DATA_FOLDER)
     climbs = ".." in re.split(r"[/\\]", inside)

@@ -90,11 +90,10 @@ def final_value(text: str) -> tuple[Any, str] | None:
 
 def _located_values(text: str, opening: str) -> Iterator[tuple[Any, int, int]]:
     """Yield JSON values with their start and end."""
-    decoder = json.JSONDecoder(object_pairs_hook=_checked_object)
     position = _next_bracket(text, opening, 0)
     while position >= 0:
         try:
-            value, end = decoder.raw_decode(text, position)
+            value, end = DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
             end = position + 1
         else:
@@ -114,3 +113,6 @@ def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         repeated = key in content and content[key] != value
         content[key] = {"contradiction": [content[key], value]} if repeated else value
     return content
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_checked_object)

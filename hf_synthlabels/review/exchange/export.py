@@ -68,7 +68,7 @@ def labeled_table(state: ReviewState, *, each: bool = False) -> Exported:
     how: Counter[str] = Counter(resolution.how for resolution in state.resolutions.values())
     n_labeled = sum(resolution.value is not None for resolution in state.resolutions.values())
     n_sampled = int((~np.isnan(rows.inclusion_probabilities)).sum())
-    table.info.description = embed_records(_records(state, how), rows.table.info.description)
+    table.info.description = embed_records(_provenance_records(state, how), rows.table.info.description)
     return Exported(table, dict(how), n_sampled - n_labeled)
 
 
@@ -256,7 +256,7 @@ def _cell(rows: ReviewRows, label: Any) -> Any:
     return f"{label:g}"
 
 
-def _records(state: ReviewState, how: Mapping[str, int]) -> list[dict[str, Any]]:
+def _provenance_records(state: ReviewState, how: Mapping[str, int]) -> list[dict[str, Any]]:
     """Provenance in which the record of the sample also describes its annotation."""
     records = [dict(record) for record in provenance(state.rows.table)]
     events = [event for annotator in state.annotators.values() for event in annotator.labels.values()]

@@ -64,8 +64,8 @@ def _labels(rows: Dataset, asked: TableOptions) -> _Labels:
     labels = _numbers(rows, asked) if asked.scale is not None else _names(rows, asked)
     if labels.n_human < FEWEST:
         raise DataError(
-            f"`--human` {asked.human!r} has a label in {labels.n_human} of {len(rows):,} rows. Label {FEWEST} by hand "
-            "at least; 250 are usual."
+            f"`--human` {asked.human!r} has a label in {labels.n_human} of {len(rows):,} rows. Label at least {FEWEST} "
+            "rows by hand; 250 are usual."
         )
     if labels.scale is None and not 2 <= len(labels.names) <= MAX_NAMES:
         raise DataError(
