@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -68,6 +69,7 @@ def chat_identity(model: str, base_url: str, sampling: Sampling) -> dict[str, An
     return {"client": "openai", "model": model, "base_url": base_url, "sampling": sent}
 
 
+@lru_cache(maxsize=64)
 def limit_parameter(model: str, base_url: str, *, reasoning: bool) -> Literal["max_tokens", "max_completion_tokens"]:
     """The parameter that limits the length of an answer.
 
