@@ -74,6 +74,8 @@ def _duration_s(text: str) -> float | None:
 
 
 def _number(text: str) -> float | None:
+    if not text:
+        return None
     try:
         number = float(text)
     except ValueError:

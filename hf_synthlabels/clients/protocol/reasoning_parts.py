@@ -20,6 +20,8 @@ REASONING_PARTS = ("thinking", "reasoning", "reasoning_content", "redacted_think
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
 """Message fields; gateways repeat the same reasoning in several of them, so only the first with text is used."""
 
+NO_REASONING = frozenset(REASONING_FIELDS).isdisjoint
+
 
 def message_text(message: Mapping[str, Any]) -> SplitText:
     """The answer and the reasoning in a chat completion message, wherever the server puts them.
@@ -28,7 +30,7 @@ def message_text(message: Mapping[str, Any]) -> SplitText:
         TypeError: the content is neither text nor a list of parts.
     """
     content = message.get("content")
-    if isinstance(content, str) and not any(message.get(name) for name in REASONING_FIELDS):
+    if isinstance(content, str) and NO_REASONING(message):
         return split_reasoning(content)
     thoughts, texts = list[str](), list[str]()
     for is_reasoning, text in _parts(content):

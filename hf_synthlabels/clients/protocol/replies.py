@@ -148,13 +148,13 @@ def _unfinished(reported: Any, usage: Usage) -> ErrorReply:
 
 def _usage(usage: Any) -> Usage:
     """Token counts of a server; zero if a main count is malformed, so that a budget charges the maximum."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return Usage()
     prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     if prompt is None or completion is None:
         return Usage()
     details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else None
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
     return Usage(
         prompt,
         # Some servers count reasoning tokens only in the total; they are billed as part of the answer.

@@ -73,7 +73,10 @@ class _Check:
     def record_lengths(self, requests: Iterable[Request]) -> Iterator[Request]:
         """Pass requests through and remember their lengths until they are answered."""
         for request in requests:
-            if sum(len(message.content) for message in request.messages) >= MIN_CHARACTERS:
+            characters = 0
+            for message in request.messages:
+                characters += len(message.content)
+            if characters >= MIN_CHARACTERS:
                 *before, last = request.messages
                 self._least[request.key] = sum(self._cached(message.content) for message in before) + min_tokens(
                     last.content

@@ -40,8 +40,8 @@ REASONING_TOKEN = re.compile(rf"{OPENING.pattern}|{CLOSING.pattern}|<\|(?:START|
 """Tokens that separate reasoning from the answer; special tokens in some tokenizers."""
 
 
-MARKS = ("<", "[", "◁", "assistantfinal")
-"""Every tag contains one of these; most answers contain none, and need no search."""
+MARK = re.compile(r"[<\[◁]|assistantfinal")
+"""Every tag contains one; most answers contain none, and need no further search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def split_reasoning(text: str) -> SplitText:
     Reasoning is a leading block, or the text before a closing tag that lacks its opening tag. Later tags are part of
     the answer. The function is idempotent on the answer.
     """
-    if not any(mark in text for mark in MARKS):
+    if MARK.search(text) is None:
         return SplitText(text)
     if HARMONY.match(text):
         return _split_harmony(text)
