@@ -74,7 +74,7 @@ def measure(
         program: what is run.
         server: who answers; the most that was ever in flight there counts as this program's.
         rows: how many are labeled.
-        in_flight: requests on the way at once.
+        in_flight: number of concurrent requests.
         folder: where the program keeps what it keeps; the same folder again is a rerun.
         streamed: rows are not held in memory.
 

@@ -103,8 +103,8 @@ def _interrupts(told: argparse.Namespace, folder: Path) -> Part:
     )
     good = [kill.equal and kill.billed_twice == 0 and kill.first.status == 130 for kill in found]
     text = (
-        f"**Ctrl-C** (SIGINT) at {len(found)} random moments: nothing more is sent, what is on the way is waited for "
-        f"and kept. Billed twice: {sum(kill.billed_twice for kill in found)}. "
+        f"**Ctrl-C** (SIGINT) at {len(found)} random moments: nothing more is sent, requests in flight are awaited "
+        f"and stored. Billed twice: {sum(kill.billed_twice for kill in found)}. "
         f"The user sees: {_said(found[0].first.seen)}"
     )
     return f"{text}\n\n{_table_of(found)}", all(good)
@@ -112,7 +112,7 @@ def _interrupts(told: argparse.Namespace, folder: Path) -> Part:
 
 def _table_of(found: Sequence[Kill]) -> str:
     head = (
-        *("rows are written", "answers before", "on the way", "billed", "billed twice"),
+        *("rows are written", "answers before", "in flight", "billed", "billed twice"),
         *("the ledger: at most", "labels equal"),
     )
     lines = [

@@ -199,7 +199,7 @@ class SynthLabels(datasets.ArrowBasedBuilder):
             _marker(base).write_text(str(builds + 1), encoding="utf-8")
 
     def _prepare_split_single(self, *arguments: Any, **keywords: Any) -> Iterator[Any]:
-        # Here, since an error that comes from another process has lost its cause on the way.
+        # Here, because an error from another process arrives without its cause.
         try:
             yield from super()._prepare_split_single(*arguments, **keywords)
         except DatasetGenerationError as error:

@@ -75,7 +75,7 @@ def encode(labels: Sequence[str | None], names: Sequence[str], *, field: str = "
         return np.fromiter((codes[label] for label in labels), dtype=np.int64, count=len(labels))
     except KeyError:
         unknown = Counter(label for label in labels if label not in codes)
-        # Numbers are most often a column that lost its ClassLabel on the way.
+        # Numbers are most often a column that lost its ClassLabel.
         numbers = all(str(label).isdigit() for label in unknown)
         repair = "cast the column to a ClassLabel with them" if numbers else "add to them or correct the rows"
         shown = _listed([label for label, _ in unknown.most_common()], MAX_SHOWN, " values")

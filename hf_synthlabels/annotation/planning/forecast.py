@@ -32,7 +32,7 @@ WORDY_TOKENS = 60
 ANSWERED_QUESTION_TOKENS = 8
 ROW_NUMBER_TOKENS = 6
 """Usual lengths, where no answer was seen yet: a few sentences of reasons, what a model thinks before a short answer, a
-free text, an answer to a question on the way, a row's number among several."""
+free text, an answer to a subquestion, a row's number among several."""
 
 PROMPT_SPREAD = 0.25
 LEARNT_PROMPT_SPREAD = 0.03

@@ -24,7 +24,7 @@ QUOTING = re.compile(r"[\"“«„(\[{]")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A smaller question on the way to the label, with the answers that it may have."""
+    """A subquestion, with its possible answers."""
 
     name: str
     ask: str

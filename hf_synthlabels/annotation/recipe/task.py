@@ -49,7 +49,7 @@ class Example(StrictModel):
     reasoning: str = ""
     """Shown before the label, where reasons are asked for."""
     answers: dict[str, str] = Field(default_factory=dict)
-    """To the questions on the way to the label, where there are some."""
+    """Answers to the subquestions, if there are any."""
 
     def row_text(self, form: RowForm) -> RowText:
         """What of the example is shown."""
@@ -141,7 +141,7 @@ class ScaleKeys(StrictModel):
 
 
 class SubQuestion(StrictModel):
-    """A smaller question on the way to the label."""
+    """A subquestion whose answer leads to the label."""
 
     ask: str
     answers: list[str] = Field(default_factory=lambda: ["yes", "no"], min_length=2)

@@ -95,7 +95,7 @@ def labelled_tables(
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Tables with the label columns of their rows, each as soon as its last row is labeled.
 
-    Only so many rows are held as are on the way; labels become Arrow a table at a time, since many small objects that
+    Only rows in flight are held; labels become Arrow a table at a time, since many small objects that
     live long cost Python more than the labels themselves.
 
     Args:
