@@ -35,7 +35,7 @@ READ: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ('{"accuracy": 4,', {"accuracy": "4"}, {"tone": "cut off"}),
     ('{"accuracy": 4', {}, {"accuracy": "cut off", "tone": "cut off"}),
     ('{"accuracy": 4.', {}, {"accuracy": "cut off", "tone": "cut off"}),
-    ('{"accuracy": tru', {}, {"accuracy": "cut off", "tone": "cut off"}),
+    ('{"accuracy": fal', {}, {"accuracy": "cut off", "tone": "cut off"}),
     ('{"reason": "I read\naccuracy: 5\nin it', {}, {"accuracy": "cut off", "tone": "cut off"}),
     ('{"accuracy": 4 "tone": "a"}', {}, {"accuracy": "malformed", "tone": "malformed"}),
     ('{"accuracy": 4, tone: "a"}', {}, {"accuracy": "malformed", "tone": "malformed"}),
