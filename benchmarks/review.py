@@ -183,7 +183,7 @@ def _label(data: Path, share: float) -> None:
 
 @contextmanager
 def _serving(data: Path) -> Iterator[tuple[int, int]]:
-    command = [str(Path(sys.executable).parent / "hf-synthlabels"), "review", str(data), "--port", "0"]
+    command = [str(Path(sys.executable).parent / "hf-synthlabels"), "review", str(data), "--port", "0", "--show-llm"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
         port = None

@@ -49,7 +49,6 @@ SHARED_NAMES = {"__init__", "base", "config", "report", "client"}
 EXTRA_MODULES: dict[str, int] = {}
 EXTRA_NAMES: dict[str, int] = {}
 LONG_MODULES: dict[str, int] = {
-    "annotation/recipe/task.py": 315,
     "judging/audit/audit.py": 309,
     "studies/recommendation.py": 344,
 }

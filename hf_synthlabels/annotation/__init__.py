@@ -9,10 +9,11 @@ from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.strategies import Strategy
 from hf_synthlabels.annotation.provenance import provenance
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
+from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.annotation.recipe.recipe import Output, Recipe
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.recipe.source_config import Source
-from hf_synthlabels.annotation.recipe.task import Example, Task
+from hf_synthlabels.annotation.recipe.task import Task
 from hf_synthlabels.annotation.replay import export_answers
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.run_stats import RunStats

@@ -48,6 +48,8 @@ class LabelColumns:
             f"{name}_raw": Value("string"),
             f"{name}_note": Value("string"),
         }
+        if self.schema.kind == "text-scale":
+            columns[f"{name}_expected"] = Value("float64")
         if self.output.probabilities:
             columns[f"{name}_probs"] = List(Value("float32"))
         if self.tags:
@@ -76,6 +78,8 @@ class LabelColumns:
             f"{name}_raw": [a.raw for a in annotations],
             f"{name}_note": [a.reason or None for a in annotations],
         }
+        if self.schema.kind == "text-scale":
+            columns[f"{name}_expected"] = [a.expected for a in annotations]
         if self.output.probabilities:
             columns[f"{name}_probs"] = [
                 None if a.label is None or a.probabilities is None else [a.probabilities[each] for each in names]

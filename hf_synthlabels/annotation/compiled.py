@@ -19,10 +19,10 @@ from hf_synthlabels.annotation.prompting.examples import (
     kept_choice,
 )
 from hf_synthlabels.annotation.prompting.prompt import PROMPT_VERSION, Prompt
+from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.remote import is_address
 from hf_synthlabels.annotation.recipe.source import needed_columns, source_fingerprint
-from hf_synthlabels.annotation.recipe.task import Example
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.clients import ChatClient, EmbeddingClient, ResponseStore
 from hf_synthlabels.clients.config import ClientConfig, FormatKey

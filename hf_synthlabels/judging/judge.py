@@ -144,7 +144,8 @@ class Judge:
         """
         stats = RunStats() if stats is None else stats
         requests, rows, size = _JudgeRequests(self), self._judged_items(items), self.extraction.num_samples
-        for row, replies in ordered_replies(self.client, requests, rows, stats, window_rows=self.window):
+        for row, numbered in ordered_replies(self.client, requests, rows, stats, window_rows=self.window):
+            replies = list(numbered.values())
             judgment = parse(row.skip_reason, [replies[start : start + size] for start in range(0, len(replies), size)])
             count_item(stats, judgment.status, judgment.error)
             check_all_failed(stats, unsent="empty", at_end=False)
@@ -216,10 +217,19 @@ class _JudgeRequests:
     rows_per_call: int = 1
 
     @property
-    def replies_per_row(self) -> int:
-        return self.judge.extraction.num_samples * (2 if self.judge.rubric.protocol == "pairwise" else 1)
+    def first_places(self) -> Sequence[int]:
+        return range(self.judge.extraction.num_samples * (2 if self.judge.rubric.protocol == "pairwise" else 1))
 
-    def request(self, key: int, rows: Sequence[_JudgedItem], place: int) -> Request:
+    def next_places(self, row: _JudgedItem, replies: Mapping[int, Completion]) -> Sequence[int]:  # noqa: ARG002
+        return ()
+
+    def request(
+        self,
+        key: int,
+        rows: Sequence[_JudgedItem],
+        place: int,
+        replies: Mapping[int, Completion],  # noqa: ARG002
+    ) -> Request:
         item, prompt = rows[0].item, self.judge.prompt
         messages = prompt.messages(item, swapped=place >= self.judge.extraction.num_samples)
         # Samples are numbered across both orders, so that recorded replies to both are in one list.

@@ -34,6 +34,8 @@ class Annotation:
     """The raw answer; a JSON list of answers if there are several samples."""
     reason: str = ""
     """Why the label is missing, or how a span was located."""
+    expected: float | None = None
+    """For a scale: the mean of the label's distribution, by probabilities or samples; None if unknown."""
 
     def __post_init__(self) -> None:
         if (self.status == "labelled") != (self.label is not None):

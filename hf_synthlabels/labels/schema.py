@@ -156,6 +156,14 @@ class LabelSchema:
         except ValueError:
             raise ConfigError(f"`label` {name!r} is not in the schema. Use one of: {', '.join(self.names)}.") from None
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Return the class names, or the numbers of a scale as text; empty if they cannot be listed."""
+        if self.scale is None:
+            return self.names
+        grid = self.scale.grid() if self.scale.num_steps < MAX_ENUM_NUMBERS else None
+        return tuple(number_text(round(number, 10)) for number in grid or ())
+
     def describe(self, name: str) -> str:
         """Return the name with its definition, as in the prompt."""
         definition = self.definitions[self.names.index(name)] if self.definitions else ""

@@ -158,9 +158,9 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
             id="a pair of one column",
         ),
         pytest.param(
-            changed("kind: text-classification", "kind: question-answering"),
-            "recipe.yaml: `task.question` and `task.context` are None and None: kind 'question-answering' needs both, "
-            "other kinds none.",
+            changed("kind: text-classification", "kind: question-answering\n  question: title"),
+            "recipe.yaml: `task.question` and `task.context` are 'title' and None: kind 'question-answering' needs both, or "
+            "`instructions` with one question about `text`; other kinds none.",
             id="a question without its column",
         ),
         pytest.param(

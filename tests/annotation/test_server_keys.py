@@ -280,7 +280,7 @@ def test_truncated_prompts_are_in_the_provenance() -> None:
 
 def test_logprobs_without_an_effect_are_an_error(subtests: pytest.Subtests) -> None:
     cases = list(
-        [(kind, task) for kind, (task, _, _) in KINDS.items() if kind != "text-classification"]
+        [(kind, task) for kind, (task, _, _) in KINDS.items() if kind not in ("text-classification", "text-scale")]
         + [("text-classification", {"labels": ["positive", "negative"], "candidates": 2})]
     )
     for kind, task in cases:

@@ -10,7 +10,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
-from hf_synthlabels.annotation.recipe.task import Example
+from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, decode
 from hf_synthlabels.publishing import import_labels

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm, compared
-from hf_synthlabels.annotation.recipe.task import Example
+from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.labels import Entity, Label, LabelSchema
 from hf_synthlabels.tables import write_text

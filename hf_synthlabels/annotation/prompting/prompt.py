@@ -13,7 +13,7 @@ from hf_synthlabels.annotation.prompting.answer_format import answer_form
 from hf_synthlabels.annotation.prompting.quoting import defused, quoted, rendered
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText, compared
 from hf_synthlabels.annotation.prompting.strategies import PLAIN, Strategy
-from hf_synthlabels.annotation.recipe.task import Example
+from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.clients import Message
 from hf_synthlabels.labels import LabelSchema, answer_text
 

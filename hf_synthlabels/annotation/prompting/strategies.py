@@ -96,7 +96,10 @@ class Strategy:
         if isinstance(value, dict) and "label" in value:
             return tokens if text.count('"label"') == 1 else ()
         start = label_start(text) if self.reasoning or self.questions else 0
-        if start is None or read_name(schema, text[start:]) is None:
+        if start is None:
+            return ()
+        spelled = text[start:].strip()
+        if spelled not in schema.choices and (schema.scale is not None or read_name(schema, spelled) is None):
             return ()
         place = 0
         for number, token in enumerate(tokens):

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
-from hf_synthlabels.annotation.recipe.task import Example
+from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.clients.config import ClientConfig, FormatKey, StrictModel, flat_client_keys, nest_client_keys
 
 

@@ -13,10 +13,10 @@ from pydantic import Field, field_validator, model_validator
 from hf_synthlabels.annotation.prompting.strategies import PLAIN
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
-from hf_synthlabels.annotation.recipe.example_file import examples_in_file
+from hf_synthlabels.annotation.recipe.example import Example, examples_in_file
 from hf_synthlabels.annotation.recipe.source_config import FilePaths, Source
 from hf_synthlabels.annotation.recipe.strict_yaml import config_folder, read_yaml, validated
-from hf_synthlabels.annotation.recipe.task import Example, Task
+from hf_synthlabels.annotation.recipe.task import Task
 from hf_synthlabels.annotation.trust.confirmation import check_trust
 from hf_synthlabels.clients.config import ClientConfig, StrictModel
 from hf_synthlabels.clients.local.client import scored_answers

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.annotation.prompting.strategies import CHOICES, Question, Strategy
 from hf_synthlabels.clients.config import StrictModel
-from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.labels import (
-    Kind,
-    Label,
-    LabelSchema,
-    Scale,
-    Span,
-    decode,
-    from_bio,
-    parse,
-    token_offsets,
-)
+from hf_synthlabels.labels import Kind, LabelSchema, Scale
 
 INSTRUCTIONS: dict[Kind, str] = {
     "text-classification": "Choose the label that fits the text.",
@@ -35,101 +23,11 @@ INSTRUCTIONS: dict[Kind, str] = {
 }
 
 
+Order = Literal["fixed", "shuffled"]
+"""Shuffled: drawn for each row from its text and `seed`, so that equal inputs give equal orders."""
+
 RESERVED = ("label", "labels", "answer", "candidates", "reasoning", "row")
 """What the answer names by itself."""
-
-
-class Example(StrictModel):
-    """A row with its right label, shown to the annotator."""
-
-    text: str = ""
-    row: dict[str, Any] = Field(default_factory=dict)
-    """The columns of the row, where it is more than one text."""
-    label: Any
-    reasoning: str = ""
-    """Shown before the label, where reasons are asked for."""
-    answers: dict[str, str] = Field(default_factory=dict)
-    """Answers to the subquestions, if there are any."""
-
-    def row_text(self, form: RowForm) -> RowText:
-        """What of the example is shown."""
-        return (form.read(self.row) if self.row else None) or form.of_text(self.text)
-
-    def check(self, schema: LabelSchema, form: RowForm, strategy: Strategy) -> None:
-        """Check that an example has the columns, the label and the answers that the task needs.
-
-        Raises:
-            ConfigError: it is not.
-        """
-        row = self.row_text(form)
-        if form.several and (not self.row or form.read(self.row) is None):
-            raise ConfigError(
-                f"`annotator.examples` has no `row` with {' and '.join(form.columns)} for the label {self.label!r}. "
-                "Add it."
-            )
-        if not row.text.strip():
-            raise ConfigError(f"`annotator.examples` has no text next to the label {self.label!r}. Add it.")
-        self.read_label(schema, row)
-        for question in strategy.questions:
-            if self.answers.get(question.name) not in question.answers:
-                raise ConfigError(
-                    f"`annotator.examples` has {self.answers.get(question.name)!r} as answer to {question.name!r} for "
-                    f"{row.text[:40]!r}. Add to `answers` one of: {', '.join(question.answers)}."
-                )
-
-    def read_label(self, schema: LabelSchema, row: RowText) -> Label:
-        """The example's label.
-
-        Raises:
-            ConfigError: it is not in the schema, or does not occur in the example's text.
-        """
-        try:
-            if (label := _decoded(schema, self.label, row)) is not None:
-                return label
-            answer = parse(schema, json.dumps({"label": self.label}), row.context, row.question)
-            if answer.label is not None:
-                return answer.label
-            reason = f": {answer.reason}."
-        except DataError as error:
-            is_ambiguous = str(self.label) in schema.names
-            lists = schema.kind in CHOICES and not is_ambiguous
-            reason = f". Use one of: {', '.join(schema.names)}." if lists else f": {error}"
-        shown = self.text or row.text
-        raise ConfigError(f"`annotator.examples` has the label {self.label!r} for {shown[:40]!r}{reason}")
-
-
-def _decoded(schema: LabelSchema, value: Any, row: RowText) -> Label | None:
-    """The label of an example that is written like a human label; None if it is written like an answer."""
-    if value == "abstain" and schema.abstain:
-        return "abstain"
-    items = value if isinstance(value, list) else []
-    match schema.kind:
-        case "text-classification" | "text-pair" | "text-scale" | "text-generation":
-            return decode(schema, value)
-        case "multi-label" if isinstance(value, list):
-            return decode(schema, value)
-        case "question-answering" if isinstance(value, dict):
-            span = decode(schema, value)
-            if isinstance(span, Span) and row.context[span.start : span.end] != span.text:
-                raise DataError(f"{span.text!r} does not stand at {span.start} in the context.")
-            return span
-        case "token-classification" if items and all(isinstance(item, str) for item in items):
-            return _tagged(schema, items, row.context)
-        case "token-classification" if items and all(isinstance(item, dict) and "start" in item for item in items):
-            return decode(schema, items, row.context)
-        case _:
-            return None
-
-
-def _tagged(schema: LabelSchema, tags: list[str], text: str) -> Label:
-    """Entities from one tag for each token of a text; tokens have a space between each two."""
-    tokens = token_offsets(text.split(" "))
-    if len(tokens) != len(tags):
-        raise DataError(f"there are {len(tags)} tags for {len(tokens)} tokens.")
-    entities = from_bio(tokens, tags, text)
-    if unknown := [entity.label for entity in entities if entity.label not in schema.names]:
-        raise DataError(f"the tag of {unknown[0]!r} is not in the schema: use a label of the schema.")
-    return entities
 
 
 class ScaleKeys(StrictModel):
@@ -179,6 +77,10 @@ class Task(StrictModel):
     questions: dict[str, SubQuestion] = Field(default_factory=dict)
     decide: dict[str, dict[str, str]] = Field(default_factory=dict)
     candidates: int = Field(default=0, ge=0)
+    label_order: Order = "fixed"
+    """The order in which the prompt lists the labels."""
+    seed: int = 0
+    """Seed of shuffled orders."""
 
     @field_validator("questions")
     @classmethod
@@ -219,10 +121,11 @@ class Task(StrictModel):
             raise ValueError("`task.tokens` belongs to kind 'token-classification'. Remove it.")
         if self.kind == "token-classification" and len(self.columns) != 1:
             raise ValueError(f"`task.text` is {self.text!r}; entities are placed in one column. Give one, or `tokens`.")
-        if (self.kind == "question-answering") != (self.question is not None and self.context is not None):
+        is_answer, given = self.kind == "question-answering", [self.question, self.context].count(None)
+        if given == 1 or (given == 0 and not is_answer) or (given == 2 and is_answer and not self.instructions):
             raise ValueError(
                 f"`task.question` and `task.context` are {self.question!r} and {self.context!r}: kind "
-                "'question-answering' needs both, other kinds none."
+                "'question-answering' needs both, or `instructions` with one question about `text`; other kinds none."
             )
         if self.human is not None and self.human in self.columns:
             field = "tokens" if self.tokens else "text" if self.question is None else "question` or `task.context"
@@ -289,8 +192,8 @@ class Task(StrictModel):
 
     def why_no_logprobs(self) -> str | None:
         """Why log-probabilities make no label probabilities here; None if they do."""
-        if self.kind not in CHOICES:
-            return f"for kind {self.kind!r}, whose label is not one name"
+        if self.kind not in CHOICES and not (self.scale is not None and self.schema_of_labels().choices):
+            return f"for kind {self.kind!r}, whose label is not one of a list"
         for key in ("rows_per_call", "candidates", "decide"):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
                 return f"with `task.{key}`, where the label is not written by itself"

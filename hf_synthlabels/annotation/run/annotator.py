@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,12 +9,13 @@ from typing import Any
 
 from hf_synthlabels.annotation.prompting.examples import NearestExamples
 from hf_synthlabels.annotation.prompting.prompt import Prompt
-from hf_synthlabels.annotation.prompting.row_inputs import RowText
-from hf_synthlabels.annotation.recipe.task import Example
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText
+from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.annotation.run.run_stats import EarlyStop, RunStats, check_all_failed
+from hf_synthlabels.annotation.run.samples import combined_samples, read_sample
 from hf_synthlabels.annotation.run.window import ordered_replies, planned_requests
 from hf_synthlabels.clients import ChatClient, Completion, Request
-from hf_synthlabels.labels import Annotation, Entity, Label, LabelSchema, Status, aggregate, label_probabilities
+from hf_synthlabels.labels import Annotation, LabelSchema
 from hf_synthlabels.labels.row_answers import split_row_answers
 
 NO_TEXT = "the row has no text"
@@ -60,23 +60,24 @@ class Annotator:
             NothingLabeledError: most of the first 50 rows got an answer, but no label.
         """
         breaker = EarlyStop(self.tally, self.keep_going, self.alone)
-        requests = _LabelRequests(self.prompt, self.num_samples, self.prompt.strategy.rows_per_call)
-        inputs = _input_rows(rows, self.prompt, self.nearest)
-        for _, samples in ordered_replies(self.client, requests, inputs, self.tally, window_rows=self.window_rows):
-            annotation = _aggregated(self.schema, samples) if samples else Annotation("skipped", reason=NO_TEXT)
+        requests = _LabelRequests(self.prompt, range(self.num_samples), self.prompt.strategy.rows_per_call)
+        inputs = input_rows(rows, self.prompt.form, self.nearest)
+        for _, replies in ordered_replies(self.client, requests, inputs, self.tally, window_rows=self.window_rows):
+            samples = list(replies.values())
+            annotation = combined_samples(self.schema, samples) if samples else Annotation("skipped", reason=NO_TEXT)
             breaker.count_row(annotation)
             yield annotation
         check_all_failed(self.tally, at_end=True)
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
         """Build the requests for some rows without sending them."""
-        inputs = _input_rows(rows, self.prompt, self.nearest)
-        requests = _LabelRequests(self.prompt, self.num_samples, self.prompt.strategy.rows_per_call)
+        inputs = input_rows(rows, self.prompt.form, self.nearest)
+        requests = _LabelRequests(self.prompt, range(self.num_samples), self.prompt.strategy.rows_per_call)
         return planned_requests(requests, inputs)
 
 
 @dataclass(frozen=True, slots=True)
-class _InputRow:
+class InputRow:
     """A row with what the prompt shows of it."""
 
     row: Mapping[str, Any]
@@ -87,21 +88,19 @@ class _InputRow:
     is_sent: bool = True
 
 
-def _input_rows(
-    rows: Iterable[Mapping[str, Any]], prompt: Prompt, nearest: NearestExamples | None
-) -> Iterator[_InputRow]:
+def input_rows(rows: Iterable[Mapping[str, Any]], form: RowForm, nearest: NearestExamples | None) -> Iterator[InputRow]:
     """Rows with their texts and, where they are selected for each row, their examples."""
     if nearest is None:
         for row in rows:
-            text = prompt.form.read(row)
-            yield _InputRow(row, text, is_sent=text is not None)
+            text = form.read(row)
+            yield InputRow(row, text, is_sent=text is not None)
         return
     pending = iter(rows)
     while batch := list(islice(pending, LOOKAHEAD_ROWS)):
-        texts = [prompt.form.read(row) for row in batch]
+        texts = [form.read(row) for row in batch]
         selected = iter(nearest.of([text.text for text in texts if text is not None]))
         for row, text in zip(batch, texts, strict=True):
-            yield _InputRow(row, text, None if text is None else next(selected), is_sent=text is not None)
+            yield InputRow(row, text, None if text is None else next(selected), is_sent=text is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +108,20 @@ class _LabelRequests:
     """Rows as requests for labels, and completions as annotations; see `RowRequests`."""
 
     prompt: Prompt
-    replies_per_row: int
+    first_places: Sequence[int]
+    """One request per sample."""
     rows_per_call: int
 
-    def request(self, key: int, rows: Sequence[_InputRow], place: int) -> Request:
+    def next_places(self, row: InputRow, replies: Mapping[int, Annotation]) -> Sequence[int]:  # noqa: ARG002
+        return ()
+
+    def request(
+        self,
+        key: int,
+        rows: Sequence[InputRow],
+        place: int,
+        replies: Mapping[int, Annotation],  # noqa: ARG002
+    ) -> Request:
         texts, first = _texts(rows), rows[0]
         is_single = self.rows_per_call == 1
         build = (
@@ -120,7 +129,7 @@ class _LabelRequests:
         )
         return Request(key, build, place, self.prompt.response_schema, texts[0].text, first.row)
 
-    def read(self, rows: Sequence[_InputRow], completion: Completion) -> Sequence[Annotation] | None:
+    def read(self, rows: Sequence[InputRow], completion: Completion) -> Sequence[Annotation] | None:
         answers: Sequence[str] | None = None
         if self.rows_per_call > 1:
             answers = split_row_answers(completion.text, len(rows)) if _is_whole(completion) else None
@@ -129,58 +138,13 @@ class _LabelRequests:
         # A single row's answer may lack its number.
         answers = [completion.text] * len(rows) if answers is None else answers
         return [
-            _annotation(self.prompt, completion, answer, text)
+            read_sample(self.prompt, completion, answer, text)
             for answer, text in zip(answers, _texts(rows), strict=True)
         ]
 
 
-def _texts(rows: Sequence[_InputRow]) -> list[RowText]:
+def _texts(rows: Sequence[InputRow]) -> list[RowText]:
     return [row.text for row in rows if row.text is not None]
-
-
-def _annotation(prompt: Prompt, completion: Completion, text: str, row: RowText) -> Annotation:
-    """One answer as the annotation of one sample."""
-    if completion.failure is not None:
-        failure = completion.failure
-        http = f" (HTTP {failure.http_status})" if failure.http_status else ""
-        if failure.kind == "skipped":
-            return Annotation("skipped", votes=(None,), reason=failure.message)
-        status: Status = "over_budget" if failure.kind == "over_budget" else "failed"
-        return Annotation(status, votes=(None,), raw=text, reason=f"{failure.message}{http}")
-    if completion.refusal or completion.finish_reason == "content_filter":
-        return Annotation("refused", votes=(None,), raw=text, reason="the model or its filter refused")
-    if completion.finish_reason == "length":
-        return Annotation("truncated", votes=(None,), raw=text, reason="the answer was cut at `max_tokens`")
-    schema, strategy = prompt.schema, prompt.strategy
-    reading = strategy.read(schema, text, row.context, row.question)
-    answer = reading.answer
-    probabilities = reading.probabilities or completion.probabilities
-    if probabilities is None and completion.tokens and isinstance(answer.label, str) and schema.names:
-        probabilities = label_probabilities(schema, strategy.label_tokens(schema, completion.tokens))
-    label, names = answer.label, schema.names
-    shares = confidence = None
-    if probabilities is not None and label is not None and names:
-        shares = {name: probabilities.get(name, 0.0) for name in names}
-        confidence = shares[label] if isinstance(label, str) else None
-    elif probabilities is not None and isinstance(label, float):
-        # Of a number on a scale the answer itself is the name.
-        confidence = probabilities.get(text)
-    return Annotation(answer.status, label, confidence, shares, (label,), text, answer.reason or answer.match_type)
-
-
-def _aggregated(schema: LabelSchema, samples: Sequence[Annotation]) -> Annotation:
-    """The annotation of one row from its samples."""
-    if len(samples) == 1:
-        return samples[0]
-    votes = tuple(sample.label for sample in samples)
-    raw = json.dumps([sample.raw for sample in samples], ensure_ascii=False)
-    vote = aggregate(schema, votes)
-    if vote.label is None:
-        # The first recorded sample explains the row; the raw answers keep the others.
-        first = next((sample for sample in samples if sample.status != "skipped"), samples[0])
-        return Annotation(first.status, votes=votes, raw=raw, reason=first.reason)
-    probabilities = _label_probabilities(samples, schema.names)
-    return Annotation("labelled", vote.label, vote.consistency, probabilities, votes, raw)
 
 
 def _is_whole(completion: Completion) -> bool:
@@ -193,18 +157,3 @@ def _ends_all(completion: Completion) -> bool:
     if failure is None or failure.kind == "too_long":
         return False
     return not (failure.kind == "http" and failure.http_status in (400, 413, 422))
-
-
-def _label_probabilities(samples: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:
-    """Label probabilities: the mean of the client's, else the proportions of the samples, else unknown."""
-    known = [sample.probabilities for sample in samples if sample.probabilities is not None]
-    if known:
-        return {name: sum(shares.get(name, 0.0) for shares in known) / len(known) for name in names}
-    given: list[Label] = [sample.label for sample in samples if sample.label is not None]
-    if given and names and not any(isinstance(item, Entity) for label in given for item in _items(label)):
-        return {name: sum(name in _items(label) for label in given) / len(given) for name in names}
-    return None
-
-
-def _items(label: Label) -> Sequence[object]:
-    return label if isinstance(label, tuple) else (label,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
@@ -29,7 +29,7 @@ class SendableRow(Protocol):
 Row = TypeVar("Row", bound=SendableRow)
 Reply = TypeVar("Reply")
 RowIn = TypeVar("RowIn", contravariant=True)
-ReplyOut = TypeVar("ReplyOut", covariant=True)
+ReplyOut = TypeVar("ReplyOut")
 
 
 class RowRequests(Protocol[RowIn, ReplyOut]):
@@ -40,23 +40,26 @@ class RowRequests(Protocol[RowIn, ReplyOut]):
         """Rows that share a request."""
 
     @property
-    def replies_per_row(self) -> int:
-        """Requests that each row takes part in."""
+    def first_places(self) -> Sequence[int]:
+        """Numbers of the requests that every row starts with; any number identifies one request of a row."""
 
-    def request(self, key: int, rows: Sequence[RowIn], place: int) -> Request:
-        """The request for some rows; `place` counts from 0 to `replies_per_row`."""
+    def next_places(self, row: RowIn, replies: Mapping[int, ReplyOut]) -> Sequence[int]:
+        """Numbers of the requests that the replies so far call for; empty when the row is finished."""
+
+    def request(self, key: int, rows: Sequence[RowIn], place: int, replies: Mapping[int, ReplyOut]) -> Request:
+        """The request with this number for some rows; `replies` are the first row's so far."""
 
     def read(self, rows: Sequence[RowIn], completion: Completion) -> Sequence[ReplyOut] | None:
         """The reply to each row; None to request the same again for each half of the rows."""
 
 
 def planned_requests(requests: RowRequests[Row, Reply], rows: Iterable[Row]) -> Iterator[Request]:
-    """The requests for rows, in order, without sending them; a request for half of the rows is not foreseen."""
+    """The first requests for rows, in order, without sending them; what replies call for is not foreseen."""
     sent = (row for row in rows if row.is_sent)
     key = 0
     while shared := list(islice(sent, requests.rows_per_call)):
-        for place in range(requests.replies_per_row):
-            yield requests.request(key, shared, place)
+        for place in requests.first_places:
+            yield requests.request(key, shared, place, {})
             key += 1
 
 
@@ -67,8 +70,10 @@ def ordered_replies(
     stats: RunStats,
     *,
     window_rows: int | None = None,
-) -> Iterator[tuple[Row, list[Reply]]]:
+) -> Iterator[tuple[Row, dict[int, Reply]]]:
     """Send the requests for rows, and return each row with its replies once all rows before it have theirs.
+
+    Replies have the numbers of their requests as keys, in order.
 
     Args:
         client: completes the requests.
@@ -83,7 +88,7 @@ def ordered_replies(
     window = _Window(requests, rows, window_rows or WINDOW_ROWS)
     while not window.is_over:
         before = window.position
-        # Requests for halves are known only when others are completed, so there may be several passes.
+        # Some requests are known only when others are completed, so there may be several passes.
         for completion in checked_prompts(client, window.requests(), stats.truncated_prompts):
             window.record(completion, stats)
             yield from window.finished()
@@ -107,6 +112,7 @@ class _OpenRow(Generic[Row, Reply]):
 
     row: Row
     missing: int
+    """Replies that are still to come."""
     replies: dict[int, Reply] = field(default_factory=dict)
 
 
@@ -144,13 +150,13 @@ class _Window(Generic[Row, Reply]):
                 call = self._pending.popleft()
                 key, self._sent = self._sent, self._sent + 1
                 self._in_flight[key] = call
-                rows = [self._open[number].row for number in call.numbers]
-                yield self._requests.request(key, rows, call.place)
+                rows = [self._open[number] for number in call.numbers]
+                yield self._requests.request(key, [row.row for row in rows], call.place, rows[0].replies)
             if len(self._open) >= self._size:
                 # An early row takes long: this pass ends with its completion, and the next one continues.
                 return
             if numbers := self._read_rows():
-                self._pending.extend(_Call(numbers, place) for place in range(self._requests.replies_per_row))
+                self._pending.extend(_Call(numbers, place) for place in self._requests.first_places)
             elif self._exhausted:
                 return
 
@@ -167,9 +173,12 @@ class _Window(Generic[Row, Reply]):
             half = len(rows) // 2
             self._pending.extend(_Call(part, call.place) for part in (call.numbers[:half], call.numbers[half:]))
             return
-        for row, reply in zip(rows, replies, strict=True):
+        for number, row, reply in zip(call.numbers, rows, replies, strict=True):
             row.replies[call.place] = reply
             row.missing -= 1
+            if row.missing == 0 and (places := self._requests.next_places(row.row, row.replies)):
+                row.missing = len(places)
+                self._pending.extend(_Call((number,), place) for place in places)
 
     def fail_missing(self, stats: RunStats) -> None:
         """Fail the requests that the client took and did not complete."""
@@ -177,18 +186,18 @@ class _Window(Generic[Row, Reply]):
             failure = Failure("missing", "the client ended without an answer")
             self.record(Completion(key, failure=failure), stats)
 
-    def finished(self) -> Iterator[tuple[Row, list[Reply]]]:
+    def finished(self) -> Iterator[tuple[Row, dict[int, Reply]]]:
         """The finished rows before the first unfinished one, with their replies in order."""
         while (row := self._open.get(self._next)) is not None and row.missing == 0:
             del self._open[self._next]
             self._next += 1
-            yield row.row, [row.replies[place] for place in sorted(row.replies)]
+            yield row.row, dict(sorted(row.replies.items()))
 
     def _read_rows(self) -> tuple[int, ...]:
         """Open the rows of the next request; fewer at the end, or where the window is full."""
         numbers: list[int] = []
         for number, row in self._rows:
-            self._open[number] = _OpenRow(row, self._requests.replies_per_row if row.is_sent else 0)
+            self._open[number] = _OpenRow(row, len(self._requests.first_places) if row.is_sent else 0)
             if row.is_sent:
                 numbers.append(number)
             if len(numbers) == self._requests.rows_per_call or len(self._open) >= self._size:

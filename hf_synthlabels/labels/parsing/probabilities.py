@@ -7,9 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hf_synthlabels.labels.schema import LabelSchema
-
-LABEL_KEY = re.compile(r'"label"\s*:\s*"')
+LABEL_KEY = re.compile(r'"label"\s*:\s*"?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +21,30 @@ class Token:
     """The most likely tokens at this position, including itself, with their log-probabilities."""
 
 
-def label_probabilities(schema: LabelSchema, tokens: Sequence[Token]) -> dict[str, float] | None:
-    """Return the probability of each class, from an answer that is a name, bare or under `label` in JSON.
+def label_probabilities(
+    names: Sequence[str], tokens: Sequence[Token], start: int | None = None
+) -> dict[str, float] | None:
+    """Return the probability of each name, from an answer that is a name, bare or under `label` in JSON.
 
     At each token, an alternative that is a prefix of exactly one name adds its path probability to that name, and so
     does the token itself once it identifies the name. The result is normalized over the probability mass seen. None if
     the answer is not a name or the server returned no alternatives.
+
+    Args:
+        names: Possible labels.
+        tokens: Tokens of the answer.
+        start: Character of the answer at which the label begins; None to search for it.
     """
-    start = _label_start(tokens)
-    if start is None or not any(token.alternatives for token in tokens):
+    place = _label_place(tokens, start)
+    if place is None or not any(token.alternatives for token in tokens):
         return None
-    folded = {name: name.casefold() for name in schema.names}
-    mass = dict.fromkeys(schema.names, 0.0)
+    folded = {name: name.casefold() for name in names}
+    mass = dict.fromkeys(names, 0.0)
     prefix, path = "", 0.0
-    for position in range(start[0], len(tokens)):
+    for position in range(place[0], len(tokens)):
         token = tokens[position]
         # The label may begin within its first token, after a quotation mark or a space.
-        skip = start[1] if position == start[0] else 0
+        skip = place[1] if position == place[0] else 0
         for text, logprob in token.alternatives:
             if text == token.text:
                 continue
@@ -58,11 +63,12 @@ def label_probabilities(schema: LabelSchema, tokens: Sequence[Token]) -> dict[st
     return None
 
 
-def _label_start(tokens: Sequence[Token]) -> tuple[int, int] | None:
+def _label_place(tokens: Sequence[Token], at: int | None) -> tuple[int, int] | None:
     """Return the token, and the character in it, at which the label begins."""
-    text = "".join(token.text for token in tokens)
-    key = LABEL_KEY.search(text)
-    at = key.end() if key else len(text) - len(text.lstrip(" \t\n\"'`*"))
+    if at is None:
+        text = "".join(token.text for token in tokens)
+        key = LABEL_KEY.search(text)
+        at = key.end() if key else len(text) - len(text.lstrip(" \t\n\"'`*"))
     position = 0
     for number, token in enumerate(tokens):
         if at < position + len(token.text):
