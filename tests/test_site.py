@@ -22,9 +22,9 @@ from hf_synthlabels.annotation.columns import LabelColumns
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
+from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.annotation.recipe.recipe import Output, Recipe
 from hf_synthlabels.annotation.recipe.source_config import Source
-from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.annotation.recipe.task import ScaleKeys, SubQuestion, Task
 from hf_synthlabels.clients.config import ClientConfig, Price
 from hf_synthlabels.labels import KINDS, STATUSES, LabelSchema
