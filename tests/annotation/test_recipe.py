@@ -159,8 +159,8 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
         ),
         pytest.param(
             changed("kind: text-classification", "kind: question-answering\n  question: title"),
-            "recipe.yaml: `task.question` and `task.context` are 'title' and None: kind 'question-answering' needs both, "
-            "or `instructions` with one question about `text`; other kinds none.",
+            "recipe.yaml: `task.question` and `task.context` are 'title' and None: kind 'question-answering' needs "
+            "both, or `instructions` with one question about `text`; other kinds none.",
             id="a question without its column",
         ),
         pytest.param(
