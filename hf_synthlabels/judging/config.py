@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,9 +22,10 @@ from hf_synthlabels.clients.config import ClientConfig, StrictModel
 from hf_synthlabels.clients.factory import ClientUse
 from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.judging.judgment import ParseMethod
+from hf_synthlabels.judging.config_sections import Columns, ExamplesKeys, ExtractionKeys, JudgeOutput
 from hf_synthlabels.judging.parsing.reply_parser import Extraction
-from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.prompting.judge_examples import described_examples, read_examples
+from hf_synthlabels.judging.prompting.judge_prompt import Item, JudgeExample
 from hf_synthlabels.judging.rubric import Rubric, read_rubric
 from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.resources import packaged_file
@@ -34,38 +35,6 @@ REASON_TOKENS = 1024
 
 UNUSED_KEYS = ("examples", "example_selection", "keep_going")
 """Keys of an annotator that a judge does not have."""
-
-
-class Columns(StrictModel):
-    """The columns to judge."""
-
-    prediction: str
-    """The answers; in a comparison, the first answers."""
-    other: str | None = None
-    """In a comparison, the second answers."""
-    reference: str | None = None
-    """A text, or a list of texts."""
-    input: str | None = None
-    """The prompts of the answers."""
-
-    def by_role(self) -> dict[str, str]:
-        """The given columns by role."""
-        return {name: column for name, column in self.model_dump().items() if column is not None}
-
-
-class ExtractionKeys(StrictModel):
-    """How a score is read from a reply; see `Extraction`. `judge.num_samples` sets the number of samples."""
-
-    parse_methods: tuple[ParseMethod, ...] = ("schema", "line")
-    min_probability_mass: float = 0.9
-    low_mass: Literal["verdict", "unscored"] = "verdict"
-
-
-class JudgeOutput(StrictModel):
-    """The columns of the judgments."""
-
-    column: str = Field(default="judge", min_length=1)
-    """Prefix of the added columns."""
 
 
 class JudgeFile(StrictModel):
@@ -79,6 +48,10 @@ class JudgeFile(StrictModel):
     judge: AnnotatorConfig
     """The client with its limits and budget: the keys of a recipe's annotator."""
     extraction: ExtractionKeys = ExtractionKeys()
+    examples: ExamplesKeys | None = None
+    """Rows with human scores that the judge sees before each row."""
+    commit_first: bool = False
+    """Whether the judge first answers the input itself, before it sees the answer to judge."""
     output: JudgeOutput = JudgeOutput()
     folder: Path | None = Field(default=None, exclude=True)
     """Folder of the file; its paths are relative to this folder."""
@@ -110,16 +83,30 @@ class JudgeFile(StrictModel):
             raise ValueError(f"`columns.reference` does not fit rubric {rubric.name!r}, which shows none. Remove it.")
         if rubric.reference == "required" and columns.reference is None:
             raise ValueError(f"`columns.reference` is missing, but rubric {rubric.name!r} needs it. Add it.")
-        if judge.scoring and (rubric.reasoning or rubric.protocol == "joint"):
+        if judge.scoring and (rubric.reasoning or rubric.protocol == "joint" or rubric.criteria):
             raise ValueError(
                 f"`judge.scoring` scores the verdicts without generating text, but rubric {rubric.name!r} needs text. "
-                "Set it to false, or use a rubric with `reasoning = false`."
+                "Set it to false, or use a rubric with one score and `reasoning = false`."
             )
         if judge.num_samples > 1 and judge.scoring:
             raise ValueError("`judge.scoring` generates no samples. Remove `judge.num_samples`.")
         if judge.scoring:
             scored_answers(verdict_schema(rubric))
+        self._check_commitment()
         return self
+
+    def _check_commitment(self) -> None:
+        if not self.commit_first:
+            return
+        if self.columns.input is None:
+            raise ValueError("`commit_first` needs the inputs that the judge answers first. Add `columns.input`.")
+        if self.judge.client.kind == "recorded" or self.judge.scoring:
+            how = (
+                "its replies are recorded"
+                if self.judge.client.kind == "recorded"
+                else "`judge.scoring` generates no text"
+            )
+            raise ValueError(f"`commit_first` needs a judge that answers the inputs, but {how}. Remove it.")
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> JudgeFile:
@@ -161,8 +148,25 @@ class JudgeFile(StrictModel):
         return Extraction(keys.parse_methods, self.judge.num_samples, keys.min_probability_mass, keys.low_mass)
 
     def requests_per_row(self) -> int:
-        """Requests for each row: samples, in both orders for a comparison."""
-        return self.judge.num_samples * (2 if self.read_rubric().protocol == "pairwise" else 1)
+        """Requests for each row: the judge's own answer, and samples, in both orders for a comparison."""
+        return self.commit_first + self.judge.num_samples * (2 if self.read_rubric().protocol == "pairwise" else 1)
+
+    @cached_property
+    def judge_examples(self) -> tuple[JudgeExample, ...]:
+        """The few-shot examples.
+
+        Raises:
+            ConfigError: they cannot be read, or do not fit the rubric and the columns.
+        """
+        if self.examples is None:
+            return ()
+        file, columns = self.examples.file, list(self.columns.by_role().values())
+        paths = (
+            Path(self.paths.local(file))
+            if isinstance(file, str)
+            else {name: Path(self.paths.local(path)) for name, path in file.items()}
+        )
+        return read_examples(paths, self.read_rubric(), columns, lambda row: self.item(row, {}), self.examples.count)
 
     @property
     def paths(self) -> FilePaths:
@@ -177,7 +181,8 @@ class JudgeFile(StrictModel):
         if "logprobs" in self.extraction.parse_methods and is_generated:
             changes["logprobs"] = True
         is_limited = "max_tokens" in judge.client.model_fields_set or judge.client.is_reasoning_model
-        if self.read_rubric().reasoning and not is_limited:
+        rubric = self.read_rubric()
+        if (rubric.reasoning or rubric.criteria or self.commit_first) and not is_limited:
             changes["max_tokens"] = REASON_TOKENS
         return AnnotatorConfig.model_validate({**judge.model_dump(exclude_unset=True), **changes})
 
@@ -246,6 +251,11 @@ class JudgeFile(StrictModel):
     def fingerprint(self) -> str:
         """Hash of the file and its rubric, 16 hexadecimal digits."""
         content = {**self.model_dump(mode="json"), "rubric": self.read_rubric().fingerprint()}
+        # Files without these keys keep their hash. Examples count by their content, not by the name of their file.
+        commit_first, _ = content.pop("commit_first"), content.pop("examples")
+        content |= {"commit_first": True} if commit_first else {}
+        if self.judge_examples:
+            content["examples"] = described_examples(self.judge_examples)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.prompting.judge_prompt import Item
 from hf_synthlabels.judging.rubric import Rubric
 
 References = Sequence[str | Sequence[str] | None]

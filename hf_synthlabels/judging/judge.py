@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.annotation.run.run_stats import check_all_failed
-from hf_synthlabels.annotation.run.window import ordered_replies, planned_requests
-from hf_synthlabels.clients import ChatClient, Completion, Price, Request
+from hf_synthlabels.annotation.run.window import ordered_replies
+from hf_synthlabels.clients import ChatClient, Price, Request
 from hf_synthlabels.errors import AllFailedError, ConfigError
+from hf_synthlabels.judging.criteria.overall import unscored_judgment
 from hf_synthlabels.judging.items import References, judge_items
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
+from hf_synthlabels.judging.parsing.criteria_parser import parse_criteria
 from hf_synthlabels.judging.parsing.reply_parser import Extraction, parse_judgment
-from hf_synthlabels.judging.prompt import Item, JudgePrompt
+from hf_synthlabels.judging.prompting.criteria_prompt import CriteriaPrompt
+from hf_synthlabels.judging.prompting.judge_prompt import Item, JudgeExample, JudgePrompt
+from hf_synthlabels.judging.prompting.judge_requests import (
+    JudgedItem,
+    JudgeRequests,
+    NotJudged,
+    Replies,
+    planned_requests,
+)
 from hf_synthlabels.judging.rubric import Rubric
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
 
 DEFAULT_EXTRACTION = Extraction()
-
-Replies = Sequence[Sequence[Completion]]
-"""The replies about an item, sample by sample, for each order of its answers; empty if nothing was sent."""
 
 
 class _HasStatus(Protocol):
@@ -60,9 +67,12 @@ class Judge:
         system: replaces the packaged system prompt.
         price: price of the client's tokens.
         window: maximum number of items in memory that wait for an earlier one; None for 16,384.
+        examples: shown to the judge before each item.
+        commit_first: whether the judge first answers the input itself, before it sees the answer to judge.
 
     Raises:
-        ConfigError: the client does not return the log-probabilities to be used, or all samples would be equal.
+        ConfigError: the client does not return the log-probabilities to be used, all samples would be equal, or the
+            replies are recorded and `commit_first` needs new ones.
     """
 
     rubric: Rubric
@@ -72,9 +82,13 @@ class Judge:
     system: str | None = None
     price: Price | None = None
     window: int | None = None
+    examples: tuple[JudgeExample, ...] = ()
+    commit_first: bool = False
 
     def __post_init__(self) -> None:
         identity = self.client.identity
+        if self.commit_first and identity.get("client") == "recorded":
+            raise ConfigError("`commit_first` needs a judge that answers the inputs, but its replies are recorded.")
         if identity.get("client") not in ("openai", "transformers"):
             return
         sampling = identity.get("sampling", identity)
@@ -98,16 +112,24 @@ class Judge:
         if as_json is None:
             sampling = self.client.identity.get("sampling", {})
             as_json = isinstance(sampling, Mapping) and sampling.get("response_format", "text") != "text"
-        return JudgePrompt(self.rubric, as_json, self.system)
+        kind = CriteriaPrompt if self.rubric.criteria else JudgePrompt
+        return kind(self.rubric, as_json, self.system, self.examples, self.commit_first)
 
     def fingerprint(self) -> str:
         """Hash of everything but the client that affects a score: rubric, prompt and extraction."""
         parts = (self.rubric.fingerprint(), self.prompt.fingerprint(), self.extraction.fingerprint())
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
-    def requests(self, items: Iterable[Item]) -> Iterator[Request]:
-        """Build the requests without sending them."""
-        return planned_requests(_JudgeRequests(self), self._judged_items(items))
+    def requests(
+        self, items: Iterable[Item], own_answer: Callable[[Request], str | None] | None = None
+    ) -> Iterator[Request]:
+        """Build the requests without sending them; criteria that are requested again are not foreseen.
+
+        Args:
+            items: the items.
+            own_answer: looks up the judge's own answer by its request; by default a text stands in for it.
+        """
+        return planned_requests(self._requests, self._judged_items(items), own_answer)
 
     def skip_reason(self, item: Item) -> str:
         """Why there is nothing to judge; empty otherwise."""
@@ -115,7 +137,7 @@ class Judge:
             return "an answer is empty" if self.rubric.protocol == "pairwise" else "the answer is empty"
         if self.rubric.reference == "required" and not any(text.strip() for text in item.references):
             return "there is no reference"
-        return ""
+        return "the input is empty" if self.commit_first and not item.input.strip() else ""
 
     def stream(self, items: Iterable[Item], stats: RunStats | None = None) -> Iterator[Judgment]:
         """Judge items in their order and in bounded memory.
@@ -136,17 +158,13 @@ class Judge:
         yield from self.stream_parsed(items, stats, self._judgment)
 
     def stream_parsed(
-        self, items: Iterable[Item], stats: RunStats | None, parse: Callable[[str, Replies], J]
+        self, items: Iterable[Item], stats: RunStats | None, parse: Callable[[Replies | NotJudged], J]
     ) -> Iterator[J]:
-        """Send the requests about items, and parse the replies to each.
-
-        `parse` gets the reason why nothing was sent, and one list of replies for each order of the answers.
-        """
+        """Send the requests about items, and parse the replies to each, or why there are none."""
         stats = RunStats() if stats is None else stats
-        requests, rows, size = _JudgeRequests(self), self._judged_items(items), self.extraction.num_samples
-        for row, numbered in ordered_replies(self.client, requests, rows, stats, window_rows=self.window):
-            replies = list(numbered.values())
-            judgment = parse(row.skip_reason, [replies[start : start + size] for start in range(0, len(replies), size)])
+        requests, rows = self._requests, self._judged_items(items)
+        for row, replies in ordered_replies(self.client, requests, rows, stats, window_rows=self.window):
+            judgment = parse(requests.replies(row, replies))
             count_item(stats, judgment.status, judgment.error)
             check_all_failed(stats, unsent="empty", at_end=False)
             yield judgment
@@ -182,61 +200,32 @@ class Judge:
             self.stream(items, stats),
             len(items),
             stats,
-            lambda error: Judgment(None, "failed", error=error),
+            lambda error: unscored_judgment(self.rubric, "failed", error),
             keep_on_failure=keep_on_failure,
         )
         for judgment in judgments:
             count.add(judgment)
         return Judged(judgments, count.summary(stats, self.price, level), stats, stopped)
 
-    def _judged_items(self, items: Iterable[Item]) -> Iterator[_JudgedItem]:
+    @cached_property
+    def _requests(self) -> JudgeRequests:
+        # A recorded reply is the same when it is requested again.
+        repeats = self.client.identity.get("client") != "recorded"
+        return JudgeRequests(self.prompt, self.extraction, repeats)
+
+    def _judged_items(self, items: Iterable[Item]) -> Iterator[JudgedItem]:
         for item in items:
             reason = self.skip_reason(item)
-            yield _JudgedItem(item, reason, is_sent=not reason)
+            yield JudgedItem(item, reason, is_sent=not reason)
 
-    def _judgment(self, skip_reason: str, replies: Replies) -> Judgment:
-        if not replies:
-            return Judgment(None, "empty", error=skip_reason)
-        return parse_judgment(self.rubric, self.extraction, replies[0])
-
-
-@dataclass(frozen=True, slots=True)
-class _JudgedItem:
-    """An item, and why there is nothing to judge."""
-
-    item: Item
-    skip_reason: str
-    is_sent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _JudgeRequests:
-    """Items as requests for verdicts, both orders of two answers one after the other; see `RowRequests`."""
-
-    judge: Judge
-    rows_per_call: int = 1
-
-    @property
-    def first_places(self) -> Sequence[int]:
-        return range(self.judge.extraction.num_samples * (2 if self.judge.rubric.protocol == "pairwise" else 1))
-
-    def next_places(self, row: _JudgedItem, replies: Mapping[int, Completion]) -> Sequence[int]:  # noqa: ARG002
-        return ()
-
-    def request(
-        self,
-        key: int,
-        rows: Sequence[_JudgedItem],
-        place: int,
-        replies: Mapping[int, Completion],  # noqa: ARG002
-    ) -> Request:
-        item, prompt = rows[0].item, self.judge.prompt
-        messages = prompt.messages(item, swapped=place >= self.judge.extraction.num_samples)
-        # Samples are numbered across both orders, so that recorded replies to both are in one list.
-        return Request(key, messages, place, prompt.response_schema, item.prediction, item.row)
-
-    def read(self, rows: Sequence[_JudgedItem], completion: Completion) -> Sequence[Completion]:  # noqa: ARG002
-        return [completion]
+    def _judgment(self, replies: Replies | NotJudged) -> Judgment:
+        if isinstance(replies, NotJudged):
+            return unscored_judgment(self.rubric, replies.status, replies.error)
+        if self.rubric.criteria:
+            judgment = parse_criteria(self.rubric, self.extraction, replies.orders[0], replies.alone)
+        else:
+            judgment = parse_judgment(self.rubric, self.extraction, replies.orders[0])
+        return replace(judgment, own_answer=replies.own_answer) if self.commit_first else judgment
 
 
 def count_item(stats: RunStats, status: str, error: str) -> None:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Plan, Strategy
+from hf_synthlabels.annotation import Plan
 from hf_synthlabels.annotation.output import STREAMED, split_path
-from hf_synthlabels.annotation.planning.dry_run import DryRun
-from hf_synthlabels.annotation.planning.forecast import usual_answer_tokens
 from hf_synthlabels.annotation.planning.plan import Workload, plan_requests
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import Progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS
-from hf_synthlabels.clients import ChatClient, ResponseFormat, ScriptedClient
-from hf_synthlabels.clients.factory import client_identity
-from hf_synthlabels.clients.store.cached_client import RequestKeys
-from hf_synthlabels.judging.config import JudgeFile, read_judge, verdict_schema
-from hf_synthlabels.judging.judge import Judge
-from hf_synthlabels.judging.judge_tables import JudgeTables, class_names, open_judge_tables, with_judge_features
+from hf_synthlabels.clients import ChatClient
+from hf_synthlabels.judging.config import JudgeFile, read_judge
+from hf_synthlabels.judging.judge_tables import JudgeTables, open_judge_tables, with_judge_features
 from hf_synthlabels.judging.pairwise import PairSummary
+from hf_synthlabels.judging.prompting.judge_forecast import judge_dry_run, usual_reply_tokens
 from hf_synthlabels.judging.summary import JudgeSummary
 from hf_synthlabels.tables import NewTable, check_output, check_overwrite, open_writer, write_records
 
@@ -56,13 +52,9 @@ def plan_judge(judge: JudgeFile | dict[str, Any] | str | Path, *, sample: int = 
         SynthLabelsError: the judge file, its source or the response store cannot be read.
     """
     file = read_judge(judge)
-    rubric, keys = file.read_rubric(), file.resolved_judge
-    usual_tokens = usual_answer_tokens(
-        verdict_schema(rubric),
-        Strategy(reasoning=rubric.reasoning),
-        as_json=keys.response_format != "text",
-        is_reasoning_model=keys.client.is_reasoning_model,
-    )
+    keys = file.resolved_judge
+    as_json, is_reasoning_model = keys.response_format != "text", keys.client.is_reasoning_model
+    usual_tokens = usual_reply_tokens(file, as_json=as_json, is_reasoning_model=is_reasoning_model)
     work = Workload(
         "judge",
         file.name,
@@ -70,7 +62,7 @@ def plan_judge(judge: JudgeFile | dict[str, Any] | str | Path, *, sample: int = 
         keys.response_format,
         file.needed_columns(),
         usual_tokens,
-        lambda response_format, features: _dry_run(file, response_format, features),
+        lambda response_format, features: judge_dry_run(file, response_format, features),
         file.requests_per_row(),
     )
     return plan_requests(work, file.load_source(), sample=sample, seed=seed)
@@ -141,19 +133,6 @@ def _judge_split(
     if path is not None:
         write_records(path, record)
     return JudgedSplit(name, path, judging.summary(), record)
-
-
-def _dry_run(file: JudgeFile, response_format: ResponseFormat, features: Mapping[str, Any]) -> DryRun:
-    names = class_names(file, features)
-    judge = Judge(
-        file.read_rubric(),
-        ScriptedClient({}),
-        file.extraction_options(),
-        as_json=response_format != "text",
-        system=file.resolved_judge.system,
-    )
-    keys = RequestKeys(client_identity(file.client(), file.client_use({}), response_format))
-    return DryRun(lambda rows: judge.requests(file.item(row, names) for row in rows), keys)
 
 
 @contextmanager

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,12 @@ from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.factory import open_client
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging.config import JudgeFile, read_judge
+from hf_synthlabels.judging.criteria.criteria_columns import criteria_features, criteria_row, described_criteria
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.pairwise import PairCount, PairJudgment, PairSummary, stream_pairs
+from hf_synthlabels.judging.prompting.judge_examples import described_examples
+from hf_synthlabels.judging.prompting.judge_prompt import Item
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
 from hf_synthlabels.tables import embed_records
 
@@ -38,6 +42,10 @@ def judge_features(file: JudgeFile) -> datasets.Features:
     from datasets import ClassLabel, Features, List, Value
 
     rubric, column = file.read_rubric(), file.output.column
+    further = {f"{column}_own_answer": Value("string")} if file.commit_first else {}
+    further |= {f"{column}_example": Value("bool")} if file.examples is not None else {}
+    if rubric.criteria:
+        return Features({**criteria_features(rubric, column, file.extraction_options().num_samples), **further})
     features: dict[str, Any] = {
         f"{column}_score": Value("float64"),
         f"{column}_status": ClassLabel(names=list(JUDGMENT_STATUSES)),
@@ -54,7 +62,7 @@ def judge_features(file: JudgeFile) -> datasets.Features:
         features[f"{column}_reference_score"] = Value("float64")
     if file.extraction_options().num_samples > 1 and rubric.protocol != "pairwise":
         features[f"{column}_samples"] = List(Value("float64"))
-    return Features(features)
+    return Features({**features, **further})
 
 
 def with_judge_features(source: datasets.Features, file: JudgeFile) -> datasets.Features:
@@ -76,6 +84,8 @@ class JudgeTables:
     """Class names of the columns that hold class indices."""
     stats: RunStats
     count: ScoreCount | PairCount
+    shown: deque[bool] = field(default_factory=deque)
+    """Whether each row that was read and not written is one of the examples."""
 
     def tables(
         self, tables: Iterable[pa.Table], progress: Callable[[int], None] | None = None
@@ -97,6 +107,12 @@ class JudgeTables:
         """Provenance of the columns as plain values, without secrets."""
         file, judge = self.file, self.judge
         summary = self.summary().as_dict()
+        further: dict[str, Any] = {"commit_first": True} if judge.commit_first else {}
+        if judge.examples:
+            further["examples"] = described_examples(judge.examples)
+        if judge.rubric.criteria:
+            further["criteria"] = described_criteria(judge.rubric)
+            further["missing_criterion"] = judge.rubric.missing_criterion
         return {
             "column": file.output.column,
             "judge": file.name,
@@ -108,19 +124,18 @@ class JudgeTables:
             "extraction_hash": judge.extraction.fingerprint(),
             "source": file.source.model_dump(mode="json"),
             "columns": file.columns.by_role(),
+            **further,
             "client": described_annotator(file.resolved_judge),
             "returned_models": sorted(self.stats.models),
             "tally": self.stats.to_dict(),
-            "summary": {
-                key: None if isinstance(value, float) and math.isnan(value) else value for key, value in summary.items()
-            },
+            "summary": _without_nan(summary),
             "judging_s": round(seconds, 3),
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "package_version": package_version(),
         }
 
     def _judgments(self, rows: Iterator[dict[str, Any]]) -> Iterator[Judgment | PairJudgment]:
-        items = (self.file.item(row, self.class_names) for row in rows)
+        items = (self._item(row) for row in rows)
         if isinstance(self.count, PairCount):
             for pair in stream_pairs(self.judge, items, self.stats):
                 self.count.add(pair)
@@ -130,25 +145,48 @@ class JudgeTables:
                 self.count.add(judgment)
                 yield judgment
 
+    def _item(self, row: dict[str, Any]) -> Item:
+        item = self.file.item(row, self.class_names)
+        if self.judge.examples:
+            self.shown.append(any(example.item.is_same(item) for example in self.judge.examples))
+        return item
+
     def _columns(self, judgments: Sequence[Judgment | PairJudgment]) -> pa.Table:
-        """The judge's columns of some rows."""
+        """The judge's columns of some rows, the next ones."""
         import pyarrow as pa
 
         schema, prefix = judge_features(self.file).arrow_schema, f"{self.file.output.column}_"
         rows = [_pair_row(each) if isinstance(each, PairJudgment) else _row(each) for each in judgments]
+        for row in rows if self.judge.examples else ():
+            row["example"] = self.shown.popleft()
         return pa.table(
             [pa.array([row[field.name.removeprefix(prefix)] for row in rows], field.type) for field in schema],
             schema=schema,
         )
 
 
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for JSON, with null for nan."""
+    return {
+        key: _without_nan(value)
+        if isinstance(value, Mapping)
+        else None
+        if isinstance(value, float) and math.isnan(value)
+        else value
+        for key, value in values.items()
+    }
+
+
 def _row(judgment: Judgment) -> dict[str, Any]:
+    if judgment.criteria:
+        return criteria_row(judgment)
     return {
         "score": judgment.score,
         "status": JUDGMENT_STATUSES.index(judgment.status),
         "parse_method": judgment.parse_method,
         "reason": judgment.error or judgment.reason,
         "raw": judgment.raw,
+        "own_answer": judgment.own_answer,
         "reference_score": judgment.reference_score,
         "samples": list(judgment.samples),
     }
@@ -162,6 +200,7 @@ def _pair_row(pair: PairJudgment) -> dict[str, Any]:
         "parse_method": None if first is None or pair.winner is None else first.parse_method,
         "reason": pair.error or (None if first is None else first.reason),
         "raw": None if first is None else first.raw,
+        "own_answer": None if first is None else first.own_answer,
         "raw_swapped": None if second is None else second.raw,
         "winner": None if pair.winner is None else WINNERS.index(pair.winner),
         "consistent": pair.consistent,
@@ -191,6 +230,8 @@ def open_judge(
             keys.system,
             price,
             opened.window_rows,
+            file.judge_examples,
+            file.commit_first,
         )
 
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from hf_synthlabels.clients import Completion
 
 JudgmentStatus = Literal[
-    "scored", "unparsed", "refused", "truncated", "filtered", "failed", "over_budget", "empty", "split"
+    "scored",
+    "unparsed",
+    "refused",
+    "truncated",
+    "filtered",
+    "failed",
+    "over_budget",
+    "empty",
+    "split",
+    "abstained",
+    "missing",
+    "repeated",
 ]
 """`empty` is an item without an answer or without a required reference, which is not sent to the judge. `split` is a
-jury without a majority."""
+jury without a majority. The last three are of criteria: without a verdict on purpose, not in the reply, and in it more
+than once."""
 
-JUDGMENT_STATUSES: tuple[JudgmentStatus, ...] = get_args(JudgmentStatus)
+CRITERION_STATUSES: tuple[JudgmentStatus, ...] = get_args(JudgmentStatus)
+"""Statuses of criteria, and of an overall score."""
+
+JUDGMENT_STATUSES = CRITERION_STATUSES[:-3]
+"""Statuses of rubrics with one score."""
 
 ParseMethod = Literal["schema", "line", "logprobs", "samples"]
 """How a score was read: from a reply that is a JSON object; from the labeled line, or a reply that is only a score; as
@@ -58,6 +75,10 @@ class Judgment:
     reference_score: float | None = None
     mass: float | None = None
     """Total probability of the score tokens, if log-probabilities were used; with several samples the mean."""
+    criteria: Mapping[str, Judgment] = field(default_factory=dict)
+    """The judgment of each criterion by name, if the rubric has several; then `score` is the overall score."""
+    own_answer: str | None = None
+    """The judge's own answer to the input, if it gave one first."""
 
     def __post_init__(self) -> None:
         if (self.status == "scored") != (self.score is not None):

@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.judging.criteria.overall import overall_judgment
 from hf_synthlabels.judging.items import References
 from hf_synthlabels.judging.judge import Judge, Judged
 from hf_synthlabels.judging.judgment import Judgment
@@ -68,6 +69,8 @@ class Jury:
             raise ConfigError(
                 "`judges` has a pairwise rubric, but a jury scores answers one by one. Use another rubric."
             )
+        if len({tuple(judge.rubric.parts) for judge in self.judges.values()}) > 1:
+            raise ConfigError("`judges` has rubrics with different criteria. Give all of them the same criteria.")
         if (self.weights is not None) != (self.reducer == "weighted"):
             raise ConfigError("`weights` belong to the reducer 'weighted' and to no other. Give both or neither.")
         if self.weights is not None:
@@ -214,6 +217,22 @@ def _combined(
 ) -> Judgment:
     """The members' judgments of one item as the jury's judgment."""
     scale = rubrics[0]
+    if scale.criteria:
+        criteria = {
+            name: replace(
+                _combined(
+                    [rubric.parts[name] for rubric in rubrics],
+                    [judgment.criteria[name] for judgment in row],
+                    reducer,
+                    weights,
+                ),
+                raw="",
+            )
+            for name in scale.parts
+        }
+        raw = json.dumps([judgment.raw for judgment in row], ensure_ascii=False)
+        reason = next((judgment.reason for judgment in row if judgment.reason), None)
+        return replace(overall_judgment(scale, criteria), raw=raw, reason=reason)
     scores = tuple(
         None if judgment.score is None else scale.low + (scale.high - scale.low) * rubric.unit(judgment.score)
         for rubric, judgment in zip(rubrics, row, strict=True)

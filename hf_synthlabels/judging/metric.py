@@ -16,7 +16,7 @@ from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging.config import JudgeFile
 from hf_synthlabels.judging.judge import Judge, Judged
 from hf_synthlabels.judging.judge_tables import open_judge
-from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
+from hf_synthlabels.judging.judgment import CRITERION_STATUSES, JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.jury import Jury, Reducer
 from hf_synthlabels.judging.pairwise import PairJudgment, PairSummary, judge_pairs
 from hf_synthlabels.judging.summary import JudgeSummary
@@ -31,7 +31,17 @@ CONFIGS: Mapping[str, str] = {
 
 WITH_REFERENCES = ("reference", "faysse2023")
 
-UNSCORED = tuple(status for status in JUDGMENT_STATUSES if status != "scored")
+CRITERION_RESULTS = (
+    "mean",
+    "mean_low",
+    "mean_high",
+    "unit_mean",
+    "n_scored",
+    "coverage",
+    "lowest_mean",
+    "highest_mean",
+)
+"""Results of each criterion, under its name and an underscore."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +60,7 @@ class MetricJudge:
         reducer: how a jury's scores are combined.
         weights: weights of a jury's members by model, for the reducer `weighted`.
         client: replaces the client of the judge.
+        commit_first: whether the judge first answers the inputs itself.
 
     Raises:
         ConfigError: an option is wrong, or does not fit another one.
@@ -63,6 +74,7 @@ class MetricJudge:
     reducer: Reducer = "mean"
     weights: Mapping[str, float] | None = None
     client: ChatClient | None = None
+    commit_first: bool = False
 
     def __post_init__(self) -> None:
         if self.config not in CONFIGS:
@@ -97,6 +109,7 @@ class MetricJudge:
             "source": {"path": "memory"},
             "rubric": self.rubric or CONFIGS[self.config],
             "columns": columns,
+            "commit_first": self.commit_first,
             **({} if self.extraction is None else {"extraction": dict(self.extraction)}),
         }
         # A client passed by the caller defines the model; the rest has its defaults.
@@ -139,13 +152,17 @@ class MetricJudge:
         winners = values.pop("winners", {})
         method = values.pop("interval_method")
         cost = values.pop("cost_usd")
+        criteria = values.pop("criteria", {})
         result: dict[str, Any] = {name: float(value) for name, value in values.items()}
         result["n_unscored"] = float(sum(unscored.values()))
-        result |= {f"n_unscored_{status}": float(unscored.get(status, 0)) for status in UNSCORED}
+        statuses = [status for status in (CRITERION_STATUSES if criteria else JUDGMENT_STATUSES) if status != "scored"]
+        result |= {f"n_unscored_{status}": float(unscored.get(status, 0)) for status in statuses}
         result |= {f"n_{name}": float(count) for name, count in winners.items()}
         if self.config == "faysse2023":
             result = {"reference_mean": math.nan, "ratio": math.nan, **result}
         result["cost_usd"] = math.nan if cost is None else float(cost)
+        for name, scores in criteria.items():
+            result |= {f"{name}_{key}": float(scores[key]) for key in CRITERION_RESULTS}
         if items:
             result |= _items(judged)
             result |= {"interval_method": method, "parse_methods": parse_methods, "stopped": judged.stopped}
@@ -222,6 +239,17 @@ def _items(judged: MetricJudged) -> dict[str, Any]:
         "item_parse_methods": [judgment.parse_method for judgment in single],
         "samples": [list(judgment.samples) for judgment in single],
         "reference_scores": [judgment.reference_score for judgment in single],
+        **_criterion_items(single),
+    }
+
+
+def _criterion_items(judgments: Sequence[Judgment]) -> dict[str, Any]:
+    """The scores and statuses of each criterion, under its name; nothing for rubrics with one score."""
+    names = judgments[0].criteria if judgments else ()
+    return {
+        f"{name}_{key}": [getattr(judgment.criteria[name], field) for judgment in judgments]
+        for name in names
+        for key, field in (("scores", "score"), ("statuses", "status"))
     }
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging.items import References, judge_items
-from hf_synthlabels.judging.judge import Judge, Judged, Replies, collect
+from hf_synthlabels.judging.judge import Judge, Judged, collect
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
 from hf_synthlabels.judging.parsing.reply_parser import parse_judgment
-from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.prompting.judge_prompt import Item
+from hf_synthlabels.judging.prompting.judge_requests import NotJudged, Replies
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.intervals import wilson
@@ -107,7 +108,7 @@ def stream_pairs(judge: Judge, items: Iterable[Item], stats: RunStats | None = N
     """
     if judge.rubric.protocol != "pairwise":
         raise ConfigError(f"`rubric` {judge.rubric.name!r} judges one answer. Use `Judge.judge`, or another rubric.")
-    yield from judge.stream_parsed(items, stats, lambda reason, replies: _pair_judgment(judge, reason, replies))
+    yield from judge.stream_parsed(items, stats, lambda replies: _pair_judgment(judge, replies))
 
 
 def judge_pairs(
@@ -182,10 +183,12 @@ class PairCount:
         )
 
 
-def _pair_judgment(judge: Judge, skip_reason: str, replies: Replies) -> PairJudgment:
-    if not replies:
-        return PairJudgment(None, "empty", error=skip_reason)
-    in_order, swapped = (parse_judgment(judge.rubric, judge.extraction, samples) for samples in replies)
+def _pair_judgment(judge: Judge, replies: Replies | NotJudged) -> PairJudgment:
+    if isinstance(replies, NotJudged):
+        return PairJudgment(None, replies.status, error=replies.error)
+    in_order, swapped = (parse_judgment(judge.rubric, judge.extraction, samples) for samples in replies.orders)
+    if judge.commit_first:
+        in_order = replace(in_order, own_answer=replies.own_answer)
     for judgment in (in_order, swapped):
         if judgment.score is None:
             return PairJudgment(None, judgment.status, in_order, swapped, judgment.error)

@@ -16,6 +16,16 @@ from pydantic import Field, field_validator, model_validator
 from hf_synthlabels.annotation.recipe.strict_yaml import validated
 from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.judging.criteria.criterion import (
+    Aspect,
+    Choice,
+    Criterion,
+    Missing,
+    Range,
+    check_criteria,
+    check_verdicts,
+    named_criteria,
+)
 from hf_synthlabels.resources import packaged_file
 
 Protocol = Literal["pointwise", "joint", "pairwise"]
@@ -23,54 +33,6 @@ Protocol = Literal["pointwise", "joint", "pairwise"]
 
 RESERVED_NAMES = ("input", "reference", "answer", "response")
 """Tags of the prompt, which a verdict cannot have as its name."""
-
-MAX_GRID_SCORES = 101
-
-
-class Criterion(StrictModel):
-    """One criterion of the judge."""
-
-    name: str = Field(min_length=1)
-    text: str = ""
-
-
-class Choice(StrictModel):
-    """One verdict: the answer that the judge writes, its score and its meaning."""
-
-    answer: str
-    score: float
-    meaning: str = ""
-    pattern: str | None = None
-    """Regular expression for this choice in replies recorded with another prompt."""
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"is {pattern!r}, which is not a regular expression: {error}. Correct it.") from None
-        return pattern
-
-
-class Range(StrictModel):
-    """Range of the scores, including both ends."""
-
-    low: float
-    high: float
-    step: float = Field(default=1.0, gt=0)
-    """Difference between two requested scores."""
-    fractions: bool = True
-    """Whether a score between two steps, such as 4.5, is accepted."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.low < self.high:
-            raise ValueError(f"has `low` {self.low:g} and `high` {self.high:g}. `low` must be less than `high`.")
-        if (self.high - self.low) / self.step > MAX_GRID_SCORES:
-            raise ValueError(f"has more than {MAX_GRID_SCORES} scores. Give a larger `step`.")
-        return self
 
 
 class Verdict(StrictModel):
@@ -102,7 +64,12 @@ class Rubric(StrictModel):
     name: str
     protocol: Protocol = "pointwise"
     instructions: str = Field(min_length=1)
+    aspects: tuple[Aspect, ...] = ()
+    """Points that the judge considers for its one score."""
     criteria: tuple[Criterion, ...] = ()
+    """Criteria with a score each, in a file a mapping by name; they replace `scale` and `choices`."""
+    missing_criterion: Missing = "unscored"
+    """Whether an item without the score of a criterion has an overall score."""
     scale: Range | None = None
     choices: tuple[Choice, ...] = ()
     """From the worst to the best: the anchors of a scale, or without a scale all verdicts."""
@@ -119,19 +86,28 @@ class Rubric(StrictModel):
             raise ValueError(f"is {name!r}. Use letters, digits, '.', '_' and '-'.")
         return name
 
+    @field_validator("criteria", mode="before")
+    @classmethod
+    def _criteria(cls, criteria: Any) -> Any:
+        return named_criteria(criteria)
+
     @model_validator(mode="after")
     def _verdicts(self) -> Self:
-        if self.scale is None and len(self.choices) < 2:
-            raise ValueError("`choices` needs at least two verdicts, from the worst to the best, or give a `scale`.")
-        answers = [choice.answer.strip().casefold() for choice in self.choices]
-        if not all(answers) or len(set(answers)) < len(answers):
-            raise ValueError(f"`choices` has the answers {answers}. Give each choice a different answer.")
-        scores = [choice.score for choice in self.choices]
-        if scores != sorted(set(scores)):
-            raise ValueError(f"`choices` has the scores {scores}. Sort them from worst to best, without duplicates.")
-        if self.scale is not None:
-            for choice in self.choices:
-                self._check_anchor(choice, self.scale)
+        if not self.criteria:
+            check_verdicts(self.scale, self.choices)
+            if self.missing_criterion != "unscored":
+                raise ValueError("`missing_criterion` is for rubrics with `criteria`. Remove it.")
+            return self
+        for key in ("scale", "choices", "verdict", "aspects"):
+            if key in self.model_fields_set:
+                raise ValueError(
+                    f"`{key}` and `criteria` are both given. Move it to the criteria, or remove one of them."
+                )
+        if self.protocol != "pointwise":
+            raise ValueError(
+                f"`protocol` is {self.protocol!r}, but `criteria` are scored one answer at a time. Remove it."
+            )
+        check_criteria(self.criteria)
         return self
 
     @model_validator(mode="after")
@@ -183,12 +159,16 @@ class Rubric(StrictModel):
 
     @property
     def low(self) -> float:
-        """The worst score."""
+        """The worst score, of several criteria the worst overall score."""
+        if self.criteria:
+            return self._overall_range[0]
         return self.choices[0].score if self.scale is None else self.scale.low
 
     @property
     def high(self) -> float:
-        """The best score."""
+        """The best score, of several criteria the best overall score."""
+        if self.criteria:
+            return self._overall_range[1]
         return self.choices[-1].score if self.scale is None else self.scale.high
 
     @property
@@ -217,21 +197,40 @@ class Rubric(StrictModel):
             return True
         return any(abs(score - known) < 1e-9 for known in self.answers.values())
 
+    @cached_property
+    def parts(self) -> Mapping[str, Rubric]:
+        """A rubric with one score for each criterion, by its name."""
+        return {
+            criterion.name: Rubric(
+                name=f"{self.name}.{criterion.name}",
+                instructions=criterion.instructions,
+                scale=criterion.scale,
+                choices=criterion.choices,
+                reference=self.reference,
+                reasoning=self.reasoning,
+                verdict=Verdict(name=criterion.name),
+            )
+            for criterion in self.criteria
+        }
+
+    @cached_property
+    def weights(self) -> Mapping[str, float]:
+        """The weight of each criterion in the overall score, by its name."""
+        return {criterion.name: criterion.weight for criterion in self.criteria}
+
     def fingerprint(self) -> str:
         """Hash of the rubric, 16 hexadecimal digits."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        values = self.model_dump(mode="json")
+        # Rubrics with one score keep their hash, whatever keys belong to several.
+        aspects, missing = values.pop("aspects"), values.pop("missing_criterion")
+        values |= {"missing_criterion": missing} if self.criteria else {"criteria": aspects}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _check_anchor(self, choice: Choice, scale: Range) -> None:
-        try:
-            number = float(choice.answer)
-        except ValueError:
-            number = float("nan")
-        if number != choice.score or not scale.low <= number <= scale.high:
-            raise ValueError(
-                f"`choices` has the answer {choice.answer!r} with score {choice.score:g}. With a `scale` from "
-                f"{scale.low:g} to {scale.high:g} each answer is its score, a number on it."
-            )
+    @cached_property
+    def _overall_range(self) -> tuple[float, float]:
+        """The range of all criteria if it is the same, otherwise 0 to 1."""
+        ranges = {(part.low, part.high) for part in self.parts.values()}
+        return ranges.pop() if len(ranges) == 1 else (0.0, 1.0)
 
 
 def rubric_path(name: str) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hf_synthlabels.annotation import RunStats
@@ -39,6 +40,8 @@ class JudgeSummary:
     """Cost of this run; None without a known price."""
     reference_mean: float = math.nan
     """Mean score of the references, if the rubric scores them."""
+    criteria: Mapping[str, JudgeSummary] = field(default_factory=dict)
+    """Summary of each criterion by name, if the rubric has several; the rest describes the overall score."""
 
     @property
     def n_scored(self) -> int:
@@ -57,7 +60,23 @@ class JudgeSummary:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, texts and dictionaries of numbers; nan stays nan."""
-        values: dict[str, Any] = {
+        values = {
+            **self.scores_dict(),
+            "requests": self.stats.requests,
+            "stored": self.stats.stored,
+            "prompt_tokens": self.stats.prompt_tokens,
+            "completion_tokens": self.stats.completion_tokens,
+            "cost_usd": None if self.cost_usd is None else float(self.cost_usd),
+        }
+        if not math.isnan(self.reference_mean):
+            values |= {"reference_mean": float(self.reference_mean), "ratio": self.ratio}
+        if self.criteria:
+            values["criteria"] = {name: criterion.scores_dict() for name, criterion in self.criteria.items()}
+        return values
+
+    def scores_dict(self) -> dict[str, Any]:
+        """The scores and their counts, without requests and cost."""
+        return {
             "mean": float(self.mean.estimate),
             "mean_low": float(self.mean.low),
             "mean_high": float(self.mean.high),
@@ -71,15 +90,7 @@ class JudgeSummary:
             "lowest_mean": float(self.lowest_mean),
             "highest_mean": float(self.highest_mean),
             "parse_methods": dict(self.parse_methods),
-            "requests": self.stats.requests,
-            "stored": self.stats.stored,
-            "prompt_tokens": self.stats.prompt_tokens,
-            "completion_tokens": self.stats.completion_tokens,
-            "cost_usd": None if self.cost_usd is None else float(self.cost_usd),
         }
-        if not math.isnan(self.reference_mean):
-            values |= {"reference_mean": float(self.reference_mean), "ratio": self.ratio}
-        return values
 
     def __str__(self) -> str:
         parts = [f"mean {self.mean}" if self.n_scored else "no scores", f"{self.n_scored:,} of {self.n:,} scored"]
@@ -89,7 +100,8 @@ class JudgeSummary:
             parts.append(f"{statuses} (with them the mean is from {low:.3f} to {high:.3f})")
         if self.cost_usd is not None:
             parts.append(f"${self.cost_usd:.4g}")
-        return "; ".join(parts)
+        lines = [f"  {name}: {criterion}" for name, criterion in self.criteria.items()]
+        return "\n".join(["; ".join(parts), *lines])
 
 
 @dataclass(slots=True)
@@ -102,10 +114,16 @@ class ScoreCount:
     parse_methods: Counter[str] = field(default_factory=Counter)
     scores: array[float] = field(default_factory=lambda: array("d"))
     references: array[float] = field(default_factory=lambda: array("d"))
+    criteria: dict[str, ScoreCount] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.criteria = {name: ScoreCount(part) for name, part in self.rubric.parts.items()}
 
     def add(self, judgment: Judgment) -> None:
         """Count one judgment."""
         self.n += 1
+        for name, count in self.criteria.items():
+            count.add(judgment.criteria[name])
         if judgment.score is None:
             self.unscored[judgment.status] += 1
             return
@@ -132,6 +150,10 @@ class ScoreCount:
             stats=stats,
             cost_usd=cost_usd(stats, price),
             reference_mean=math.fsum(self.references) / len(self.references) if self.references else math.nan,
+            criteria={
+                name: replace(count.summary(RunStats(), None, level), cost_usd=None)
+                for name, count in self.criteria.items()
+            },
         )
 
 

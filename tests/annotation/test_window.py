@@ -12,7 +12,7 @@ from hf_synthlabels.annotation import Annotator, Prompt, RunStats
 from hf_synthlabels.clients import Completion, Request, ScriptedClient
 from hf_synthlabels.errors import ClientError
 from hf_synthlabels.judging import Judge, read_rubric
-from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.prompting.judge_prompt import Item
 from hf_synthlabels.labels import LabelSchema
 
 PROMPT = Prompt(LabelSchema.from_labels(["film", "sport"]), "?")

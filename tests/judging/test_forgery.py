@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_synthlabels.judging import read_reply, read_rubric
-from hf_synthlabels.judging.prompt import Item, JudgePrompt
+from hf_synthlabels.judging.prompting.judge_prompt import Item, JudgePrompt
 
 FIVE = read_rubric("score_1_5")
 PAIR = read_rubric("preference")

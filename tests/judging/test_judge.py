@@ -26,7 +26,7 @@ from hf_synthlabels.clients import (
 )
 from hf_synthlabels.errors import AllFailedError, ClientError, ConfigError, DataError
 from hf_synthlabels.judging import Extraction, Judge, read_rubric
-from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.prompting.judge_prompt import Item
 from tests.servers.base import json_reply
 from tests.servers.chat import ChatServer, Reply, chat_completion, error
 

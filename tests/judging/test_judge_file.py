@@ -9,7 +9,7 @@ import pytest
 
 from hf_synthlabels.errors import ConfigError, SynthLabelsError
 from hf_synthlabels.judging import Extraction, JudgeFile, judge_to_files, read_judge
-from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.prompting.judge_prompt import Item
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "judges"
 

@@ -9,7 +9,7 @@ import pytest
 
 from hf_synthlabels.clients import Message
 from hf_synthlabels.judging import read_reply, read_rubric
-from hf_synthlabels.judging.prompt import Item, JudgePrompt
+from hf_synthlabels.judging.prompting.judge_prompt import Item, JudgePrompt
 
 FIVE = read_rubric("score_1_5")
 PARTS = re.compile(r"<(/?)(input|reference|answer|answer [AB]|response [12])>")

@@ -11,7 +11,7 @@ import pytest
 
 from hf_synthlabels.clients import OpenAIClient, Sampling, TransformersClient
 from hf_synthlabels.judging import Extraction, Judge, judge_pairs, read_rubric
-from hf_synthlabels.judging.prompt import Item, JudgePrompt
+from hf_synthlabels.judging.prompting.judge_prompt import Item, JudgePrompt
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

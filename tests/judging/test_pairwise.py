@@ -11,7 +11,7 @@ from hf_synthlabels.clients import Completion, Failure, RecordedClient, Request,
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging import Extraction, Judge, judge_pairs, read_rubric
 from hf_synthlabels.judging.pairwise import stream_pairs
-from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.prompting.judge_prompt import Item
 from hf_synthlabels.statistics.intervals import wilson
 
 PAIR = read_rubric("preference")

@@ -13,7 +13,7 @@ from scipy import stats
 
 from hf_synthlabels.clients import RecordedClient
 from hf_synthlabels.judging import Extraction, Judge, read_rubric
-from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.prompting.judge_prompt import Item
 
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 """Read before any test hides the variable."""

@@ -61,7 +61,7 @@ def test_every_change_of_a_rubric_changes_its_fingerprint() -> None:
         {**SCALE, "scale": {"low": 0, "high": 5}},
         {**SCALE, "verdict": {"aliases": ["rating"]}},
         {**SCALE, "reasoning": False},
-        {**SCALE, "criteria": [{"name": "form"}]},
+        {**SCALE, "aspects": [{"name": "form"}]},
     ]
     assert len({read_rubric(version).fingerprint() for version in versions}) == len(versions)
     assert read_rubric(SCALE).fingerprint() == read_rubric(dict(reversed(SCALE.items()))).fingerprint()

@@ -25,7 +25,7 @@ from hf_synthlabels.judging.judgment import Judgment, ParsedReply, ParseMethod, 
 from hf_synthlabels.judging.parsing.expected_score import ExpectedScore, expected_score
 from hf_synthlabels.judging.parsing.line_parser import both_scores, label_end, read_text
 from hf_synthlabels.judging.parsing.score_parser import ParsedScore, read_score, score_on_scale
-from hf_synthlabels.judging.prompt import LINE_ENDS
+from hf_synthlabels.judging.prompting.judge_prompt import LINE_ENDS
 from hf_synthlabels.judging.rubric import Rubric
 from hf_synthlabels.labels.digits import as_float
 from hf_synthlabels.labels.parsing.json_values import LAST_FENCE, final_value
@@ -80,7 +80,11 @@ class Extraction:
 
 def parse_judgment(rubric: Rubric, extraction: Extraction, completions: Sequence[Completion]) -> Judgment:
     """The replies to one request as a judgment."""
-    samples = [_sample(rubric, extraction, completion) for completion in completions]
+    return merged_samples(extraction, [_sample(rubric, extraction, completion) for completion in completions])
+
+
+def merged_samples(extraction: Extraction, samples: Sequence[Judgment]) -> Judgment:
+    """The judgments of several samples as one: the mean of their scores."""
     if extraction.num_samples == 1:
         return samples[0]
     scores = tuple(sample.score for sample in samples)
@@ -123,7 +127,11 @@ def _sample(rubric: Rubric, extraction: Extraction, completion: Completion) -> J
     if failed is not None:
         status, error = failed
         return Judgment(None, status, raw=completion.text, samples=(None,), error=error)
-    reply = read_reply(rubric, completion.text, extraction.parse_methods)
+    return judged_reply(rubric, extraction, completion, read_reply(rubric, completion.text, extraction.parse_methods))
+
+
+def judged_reply(rubric: Rubric, extraction: Extraction, completion: Completion, reply: ParsedReply) -> Judgment:
+    """A parsed reply as a judgment, with the expected score if log-probabilities are used."""
     score, method, error, mass = reply.score, reply.parse_method, reply.error, None
     if "logprobs" in extraction.parse_methods and score is not None:
         expected = _expected_score(rubric, completion, score)
@@ -177,14 +185,15 @@ def _json_object(rubric: Rubric, text: str) -> tuple[dict[str, Any], str] | None
 def _from_json(rubric: Rubric, fields: dict[str, Any], before: str, method: ParseMethod) -> ParsedReply:
     names = (rubric.verdict.name, *rubric.verdict.aliases)
     name = next(name.casefold() for name in names if name.casefold() in fields)
-    parsed = _json_score(rubric, fields[name])
+    parsed = json_score(rubric, fields[name])
     reason = next((str(fields[key]) for key in REASON_KEYS if isinstance(fields.get(key), str)), before).strip()
     if rubric.protocol == "joint":
-        return both_scores((parsed, _json_score(rubric, fields.get(f"reference_{name}"))), method, reason)
+        return both_scores((parsed, json_score(rubric, fields.get(f"reference_{name}"))), method, reason)
     return ParsedReply(parsed.score, method if parsed.score is not None else None, reason, parsed.error)
 
 
-def _json_score(rubric: Rubric, value: Any) -> ParsedScore:
+def json_score(rubric: Rubric, value: Any) -> ParsedScore:
+    """A JSON value as a score."""
     if isinstance(value, bool) or value is None or isinstance(value, dict | list):
         return ParsedScore(error=f"`{rubric.verdict.name}` is {json.dumps(value)[:60]}, which is not a verdict")
     if isinstance(value, int | float) and rubric.scale is not None:

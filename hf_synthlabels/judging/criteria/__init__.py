@@ -1,0 +1,1 @@
+"""Rubrics with several criteria: their definition, overall score and columns."""

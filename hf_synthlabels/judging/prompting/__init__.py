@@ -1,0 +1,1 @@
+"""Prompts of judges: conversations, few-shot examples, and the requests about an item."""
