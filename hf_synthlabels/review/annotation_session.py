@@ -49,8 +49,9 @@ class AnnotationSession:
     Args:
         state: state of the review.
         per_row: number of annotators per row; None for all.
-        blind: whether the label page hides the LLM labels (default: if the rows were sampled, because human labels that
-            validate an LLM must not depend on its answers).
+        blind: whether the LLM labels are hidden: on the label page always, on the other pages until an annotator has
+            decided all rows (default: if the rows were sampled, because human labels that validate an LLM must not
+            depend on its answers).
     """
 
     def __init__(self, state: ReviewState, *, per_row: int | None = None, blind: bool | None = None) -> None:
@@ -58,6 +59,15 @@ class AnnotationSession:
         self.per_row = per_row
         self.blind = state.rows.sampled if blind is None else blind
         self._leases: dict[int, tuple[str, float]] = {}
+
+    def hides_llm(self, annotator: str) -> bool:
+        """Whether all pages hide the LLM labels from an annotator: in a blind review, until all rows are decided."""
+        return self.blind and bool(self.state.upcoming(annotator, per_row=self.per_row))
+
+    def progress(self, annotator: str) -> dict[str, Any]:
+        """Progress of an annotator; in a blind review without the agreement of the LLM."""
+        counts = progress(self.state, annotator)
+        return {**counts, "agreement": None, "mean_error": None} if self.blind else counts
 
     def next_rows(self, annotator: str, *, skip: tuple[int, ...] = ()) -> list[dict[str, Any]]:
         """The next rows for an annotator, without those that the page has already."""
@@ -125,7 +135,7 @@ class AnnotationSession:
             state.add_all(events)
             self._leases.pop(row.number, None)
             llm = self.suggestion(row.number, value) if shows_llm else None
-            return {"decided": {"row": row.number, "value": value, "llm": llm}, "progress": progress(state, name)}
+            return {"decided": {"row": row.number, "value": value, "llm": llm}, "progress": self.progress(name)}
 
     def undo(self, annotator: str) -> dict[str, Any]:
         """Undo the annotator's last label or skip, and return its row with the undone label.
@@ -143,7 +153,7 @@ class AnnotationSession:
             row = self.row(annotator, last.row)
             return {
                 "row": {**row, "mine": row["mine"] or undone, "note": row["note"] or last.note},
-                "progress": progress(self.state, annotator),
+                "progress": self.progress(annotator),
             }
 
     def show(self, annotator: str, number: int) -> dict[str, Any]:

@@ -63,7 +63,9 @@ class Disagreements:
         """Number of rows of each view."""
         return {view: len(self._rows(view)[0]) for view in VIEWS}
 
-    def decide(self, annotator: str, number: int, value: Any, note: Any = "", key: str = "") -> dict[str, Any]:
+    def decide(
+        self, annotator: str, number: int, value: Any, note: Any = "", key: str = "", *, llm_shown: bool = True
+    ) -> dict[str, Any]:
         """Store the adjudicated label of a row.
 
         Raises:
@@ -79,7 +81,7 @@ class Disagreements:
             action="adjudicate",
             human_label=read_value(state.rows.schema, value, row.context),
             llm_label=state.rows.llm_labels[number],
-            llm_shown=True,
+            llm_shown=llm_shown,
             note=note.strip() if isinstance(note, str) else "",
         )
         return self._store(event)
@@ -150,7 +152,7 @@ class Disagreements:
             reviewed = self.state.rows
             rows = reviewed.uncertain_rows()
             labels = [f": {shown(reviewed.llm_labels[row])[:40]}" if reviewed.schema.names else "" for row in rows]
-            texts = [f"draws differ{label}" for label in labels]
+            texts = [f"LLM uncertain{label}" for label in labels]
             codes = {text: code for code, text in enumerate(dict.fromkeys(texts))}
             self._uncertain = rows, np.array([codes[text] for text in texts], dtype=np.int64), list(codes)
         return self._uncertain

@@ -19,6 +19,9 @@ from hf_synthlabels.statistics.intervals import wilson
 RECENT = 50
 """Number of decisions that the time estimate uses."""
 
+MIN_TIMED = 10
+"""Decisions before which a time estimate would be a guess."""
+
 MAX_S = 600.0
 """Longest time on one row; longer pauses are breaks."""
 
@@ -104,7 +107,7 @@ def progress(state: ReviewState, name: str) -> dict[str, Any]:
         "labeled": len(annotator.labels),
         "skipped": len(annotator.skips),
         "open": max(0, queue - done),
-        "seconds": median(times) if times else None,
+        "seconds": median(times) if len(times) >= MIN_TIMED else None,
         "decided": int((~np.isnan(state.credits)).sum()),
         "disputed": sum(state.resolutions[row].value is None for row in state.disputes),
         "agreement": agreement_so_far(state).to_dict(),

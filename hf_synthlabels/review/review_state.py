@@ -19,6 +19,9 @@ from hf_synthlabels.review.review_values import credit, difference, identity, sh
 NAMED_KINDS = ("text-classification", "text-pair")
 """Kinds with one class per row, and therefore a confusion matrix."""
 
+DISPUTE = "annotators: "
+"""Prefix of patterns of rows on which annotators disagree."""
+
 TABLE = "(table)"
 """Annotator name of labels that were already in the table."""
 
@@ -237,7 +240,7 @@ class ReviewState:
         if resolution.value is not None:
             self.credits[row] = credit(schema, resolution.value, llm)
         if len(groups) > 1 and resolution.how != "adjudicated":
-            pattern = "people: " + " | ".join(sorted(shown(value)[:40] for value in groups.values()))
+            pattern = DISPUTE + " | ".join(sorted(shown(value)[:40] for value in groups.values()))
         else:
             pattern = difference(schema, resolution.value, llm)
         if pattern:

@@ -1,10 +1,10 @@
 """Human labels against LLM labels: studies, their journal and their report; and the demo's data."""
 
+from hf_synthlabels.studies.advice.recommendation import Recommendation, recommend, recommendation_section
 from hf_synthlabels.studies.analysis import report_sections
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.label_comparison import study_report
 from hf_synthlabels.studies.plan import plan_study
-from hf_synthlabels.studies.recommendation import Recommendation, recommend
 from hf_synthlabels.studies.report import StudyReport
 from hf_synthlabels.studies.runner import run_study
 from hf_synthlabels.studies.runs import StudyRuns, read_runs, write_runs
@@ -20,6 +20,7 @@ __all__ = [
     "plan_study",
     "read_runs",
     "recommend",
+    "recommendation_section",
     "report_sections",
     "run_study",
     "study_report",

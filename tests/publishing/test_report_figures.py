@@ -9,14 +9,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hf_synthlabels.publishing.report.export_files import figure_table
+from hf_synthlabels.publishing.report.confusion_figure import MAX_DRAWN, OTHER, SWITCH, drawn_counts, frequent_errors
+from hf_synthlabels.publishing.report.export_files import alt_text, figure_table
 from hf_synthlabels.publishing.report.figure_parts import named_lines, rows_axis
-from hf_synthlabels.publishing.report.figures import SWITCH, draw
+from hf_synthlabels.publishing.report.figures import draw
 from hf_synthlabels.publishing.report.formatting import are_numbers, decimals, fold, number, value_words
 from hf_synthlabels.publishing.report.svg import SvgFigure, canvas
 from hf_synthlabels.publishing.report.theme import DARK, LIGHT, SERIES, contrast, mixed
 from hf_synthlabels.statistics.exhibits import Counts, Intervals
-from tests.publishing.exhibits import ARABIC, AWKWARD, COUNTS, INTERVALS, NAMES, ORDINARY, near
+from tests.publishing.exhibits import ARABIC, AWKWARD, COUNTS, CURVES, INTERVALS, NAMES, ORDINARY, near
 
 pytest.importorskip("matplotlib")
 
@@ -85,19 +86,59 @@ def test_open_end_of_an_interval_is_an_arrow_and_no_number(drawings: dict[str, S
 def test_counts_show_every_count(drawings: dict[str, SvgFigure]) -> None:
     shown = texts(drawings["counts"].svg)
     assert {"12,345", "9", "no label", "human label", "LLM"} <= set(shown)
-    numbers = [text for text in shown if re.fullmatch(r"[\d,]+", text)]
-    assert len(numbers) == 12
+    # Zeros are dots.
+    assert [text for text in shown if re.fullmatch(r"[\d,]+", text)] == ["9", "1", "1", "12,345", "2", "3"]
+    assert shown.count("·") == 6
 
 
-def test_many_or_long_labels_are_numbered(drawings: dict[str, SvgFigure]) -> None:
+def test_names_of_a_large_matrix_are_on_both_sides(drawings: dict[str, SvgFigure]) -> None:
     shown = texts(drawings["many"].svg)
-    # Each of 21 numbers stands at its row and at its column; the column that is no row keeps its name.
-    assert all(shown.count(str(place)) == 2 for place in range(8, 22))
+    assert all(shown.count(name) == 2 for name in ("topic 3", "topic 12", "$5 and $6", "bell"))
     assert "no label" in shown
-    assert "$5 and $6" in shown
     assert "<script>alert(1)</script>" in shown
-    assert "bell" in shown
     assert any(ARABIC.startswith(text) for text in shown if text)
+
+
+def large_matrix() -> Counts:
+    """77 classes with 10 rows each; of class k from 0 to 29, k % 3 rows are labeled as class k + 1, one is missing."""
+    names = tuple(f"intent {place}" for place in range(77))
+    counts = [[0] * 78 for _ in names]
+    for place in range(77):
+        wrong = place % 3 if place < 30 else 0
+        missing = int(place < 30)
+        counts[place][place] = 10 - wrong - missing
+        counts[place][place + 1] += wrong
+        counts[place][77] = missing
+    return Counts("large", "77", names, (*names, "no label"), tuple(map(tuple, counts)), "LLM label")
+
+
+def test_figure_of_many_classes_has_those_with_the_most_errors_and_loses_no_row() -> None:
+    figure = drawn_counts(large_matrix())
+    # Errors of class k, both ways, with one missing: 4 if k % 3 is 2, 3 for 3, 6, ... 27, and 2 for 1, 4, ... and 30.
+    kept = sorted([*range(2, 30, 3), *range(3, 28, 3), 1])
+    assert len(kept) == MAX_DRAWN
+    assert figure.rows == (*(f"intent {place}" for place in kept), OTHER)
+    assert figure.columns == (*figure.rows, "no label")
+    assert sum(map(sum, figure.counts)) == 770
+    assert [sum(row) for row in figure.counts[:-1]] == [10] * MAX_DRAWN
+    assert draw(large_matrix()).inline.count(OTHER) == 2
+
+
+def test_most_frequent_errors_have_their_denominator() -> None:
+    table = frequent_errors("errors", "Errors", large_matrix())
+    # By hand: two errors each for k = 2, 5, 8, ... 29, then one each for k = 0 as missing, and so on; 30 + 10 + 20 all.
+    assert table.rows[0] == ("intent 2", "intent 3", 2, 10, "20.0%")
+    assert [row[2] for row in table.rows] == [2] * 10 + [1] * 5
+    assert table.note == "These 15 pairs are 25 of 60 errors."
+
+
+def test_alternative_text_has_the_numbers() -> None:
+    assert alt_text(COUNTS) == "Three: confusion matrix of 3 classes, 12,357 of 12,361 on the diagonal."
+    assert "human labels, accuracy 0.810 [0.770, 0.850], n = 377" in alt_text(INTERVALS)
+    assert "from 0.624 [0.584, 0.664], n = 377 at rows 25 to 0.809 [0.769, 0.849], n = 377 at rows 400" in alt_text(
+        CURVES
+    )
+    assert "no numbers" in alt_text(AWKWARD[0])
 
 
 def test_the_name_of_a_line_crosses_no_other_line_where_there_is_room() -> None:

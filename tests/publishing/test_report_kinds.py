@@ -111,7 +111,7 @@ def test_validation_of_one_unanswered_row_has_a_page() -> None:
     assert page.sections[1].notes == ("No human-labeled row has b; macro F1 excludes it.",)
     assert (
         page.sections[2].answer
-        == "1 of 1 human-labeled rows differ. The most frequent error is a labeled as no label: 1 rows."
+        == "1 of 1 human-labeled rows differ. The most frequent error is a labeled as no label: 1 row."
     )
 
 
@@ -184,8 +184,8 @@ def test_page_of_a_study_of_tasks_recommends_first_and_then_answers(tmp_path: Pa
     facts = {"machine": "x86_64", "minutes": 2.5, "cells_before": 0, "cell_minutes": 2.0, "versions": {"torch": "2"}}
     runs = StudyRuns("study", (task,), 0.05, 0.95, 200, (0, 1), ({"what": "F1", "value": 0.9, "source": "x"},), facts)
     page = report_page(runs)
-    assert page.summary == (recommend(runs).text,)
-    assert page.sections[0].name == "human_or_llm"
+    assert page.summary == recommend(runs).summary
+    assert [section.name for section in page.sections[:2]] == ["recommendation", "human_or_llm"]
     assert page.sections[-1].name == "arms"
     assert page.facts["tasks"] == "t (60 test rows)"
     assert page.facts["elsewhere: F1"] == "0.9, x"

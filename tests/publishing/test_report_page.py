@@ -128,11 +128,19 @@ def test_head_of_a_column_says_the_n_that_all_have(page: Elements) -> None:
 
 def test_only_a_table_that_is_wider_than_a_sheet_lies_across() -> None:
     words = ("data", *("some words", "1,234", "0.123") * 3)
-    narrow = Table("narrow", "Narrow", tuple(f"column {place}" for place in range(10)), (words,))
-    broad = Table("broad", "Broad", tuple(f"column {place}" for place in range(10)), (("data", *[near(0.5)] * 9),))
+    narrow = Table("narrow", "Narrow", tuple(f"column {place}" for place in range(10)), (words,) * 2)
+    broad = Table("broad", "Broad", tuple(f"column {place}" for place in range(10)), (("data", *[near(0.5)] * 9),) * 2)
     found = Elements(render_page(Page("x", (Section("s", "S", "", (narrow, broad)),))))
     across = [each["aria-labelledby"] for each in found.named("div") if each.get("class") == "wide broad"]
     assert across == ["broad--caption"]
+
+
+def test_a_single_row_of_many_columns_is_a_list() -> None:
+    table = Table("one", "One", tuple(f"column {place}" for place in range(7)), (("a", *[near(0.5)] * 5, "z"),))
+    text = render_page(Page("x", (Section("s", "S", "", (table,)),)))
+    assert '<th scope="row" dir="auto">column 6</th><td dir="auto">z</td>' in text
+    assert "| column 6 | z |" in render_markdown(Page("x", (Section("s", "S", "", (table,)),)))
+    assert csv_text(table).startswith("column 0,column 1")
 
 
 def test_downloads_of_the_page_are_the_files_beside_it(tmp_path: Path) -> None:
@@ -253,7 +261,8 @@ def test_markdown_has_the_words_and_the_numbers_of_the_page() -> None:
 def test_markdown_shows_figures_where_they_lie() -> None:
     found = render_markdown(Page("", SECTIONS[1:2]), figures="report", level=3)
     assert "### How does it grow?" in found
-    assert "![Learning curves](report/curves.svg)" in found
+    assert "![Learning curves: human labels from" in found
+    assert "](report/curves.svg)" in found
     assert "**Table 1.** No rows\n\nNo numbers." in found
 
 

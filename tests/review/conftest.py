@@ -43,10 +43,10 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """The page of a table in this process; the address of it."""
     with ExitStack() as stack:
 
-        def begin(made: Dataset, **options: Any) -> str:
+        def begin(made: Dataset, *, blind: bool | None = False, **options: Any) -> str:
             data, store = tmp_path / "data.parquet", tmp_path / "data.parquet.review.sqlite"
             made.to_parquet(str(data))
             state = ReviewState(open_review(str(data), ReviewOptions(**options)), DecisionStore(store))
-            return f"http://127.0.0.1:{stack.enter_context(serving(AnnotationSession(state, blind=False), data.name))}/"
+            return f"http://127.0.0.1:{stack.enter_context(serving(AnnotationSession(state, blind=blind), data.name))}/"
 
         yield begin

@@ -306,4 +306,4 @@ def test_the_whole_page_is_reached_by_tab(
     for _ in range(40):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.innerText.split('\\n')[0]"))
-    assert {"Label", "Adjudicate", "Read", "Skip", "Undo", "Note"} <= {text.strip() for text in reached}
+    assert {"Label", "Adjudicate", "Report", "Skip", "Undo", "Note"} <= {text.strip() for text in reached}

@@ -1,6 +1,6 @@
 """How the page looks with what people have: pictures of each part, and nothing that runs over its edges.
 
-Pictures are kept in the folder that HF_SYNTHLABELS_PICTURES names, such as docs/images.
+With HF_SYNTHLABELS_PICTURES=docs/images the pictures that the documentation shows are taken again.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ pytestmark = pytest.mark.slow
 Serve = Callable[..., str]
 Open = Callable[..., Any]
 
+DOCUMENTED = ("label", "entities", "adjudicate", "read")
+"""Pictures in docs/review.md."""
+
 TITLES = {
-    "VLDB": ["Query optimisation in a distributed column store", "Adaptive indexing for streams of updates"],
+    "VLDB": ["Query optimization in a distributed column store", "Adaptive indexing for streams of updates"],
     "ISCAS": ["A low-power CMOS amplifier for neural recording", "Sigma-delta converters with dynamic matching"],
-    "SIGGRAPH": ["Real-time rendering of hair with deep opacity maps", "Sketch-based modelling of garments"],
+    "SIGGRAPH": ["Real-time rendering of hair with deep opacity maps", "Sketch-based modeling of garments"],
     "INFOCOM": ["Fair scheduling of flows in wireless mesh networks", "Delay bounds for multicast routing"],
-    "WWW": ["Ranking pages by the behaviour of readers", "Crawling the hidden web through its forms"],
+    "WWW": ["Ranking pages by the behavior of readers", "Crawling the hidden web through its forms"],
 }
 
 RECIPE = """
@@ -92,7 +95,6 @@ def labelled(texts: list[str], said: list[Any], schema: LabelSchema) -> Dataset:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Callable[..., None]:
-    folder = Path(os.environ.get("HF_SYNTHLABELS_PICTURES", tmp_path))
 
     def take(page: Any, name: str) -> None:
         page.mouse.move(0, 0)
@@ -105,7 +107,8 @@ def picture(tmp_path: Path) -> Callable[..., None]:
             "element => element.scrollWidth > element.clientWidth + 1).map(element => element.className)"
         )
         assert over == [], name
-        file = folder / f"review-{name}.png"
+        shown = Path(os.environ.get("HF_SYNTHLABELS_PICTURES", tmp_path))
+        file = (shown if name in DOCUMENTED else tmp_path) / f"review-{name}.png"
         page.screenshot(path=str(file))
         assert 5_000 < file.stat().st_size < 300_000
 
@@ -115,10 +118,13 @@ def picture(tmp_path: Path) -> Callable[..., None]:
 def test_pictures_of_the_three_parts(tmp_path: Path, serve: Serve, open_page: Open, picture: Any) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     made, names = titles(), list(TITLES)
-    url = serve(made, recipe=str(tmp_path / "recipe.yaml"))
+    # Sampled rows are annotated blind; the disagreements are looked at afterwards, with the LLM labels.
+    url = serve(made, recipe=str(tmp_path / "recipe.yaml"), blind=None)
     for person, count, error in (("ann", 24, 0.0), ("bob", 14, 0.15)):
         draw = random.Random(7)
         page = open_page(url, person)
+        # Seven seconds a row, as if a person read it.
+        page.evaluate("() => { let time = 0; performance.now = () => (time += 7000); }")
         for turn in range(count):
             name = made["truth"][row_number(page)]
             if draw.random() < error:
@@ -129,7 +135,21 @@ def test_pictures_of_the_three_parts(tmp_path: Path, serve: Serve, open_page: Op
                 press_and_wait(page, str(names.index(name) + 1))
         until(page, "() => document.querySelector('.strip')?.innerText.includes('stored')")
     until_labelled(page, 14)
+    assert "LLM:" not in page.locator("main").inner_text()
+    assert page.locator("text=Show LLM label").count() == 0
+    # 66 rows of seven seconds.
+    assert "about 8 min left" in page.locator(".stat-line").inner_text()
     picture(page, "label")
+    page.goto(f"{url}#adjudicate")
+    page.wait_for_selector(".candidate")
+    assert "LLM" not in page.locator(".candidates").inner_text()
+    assert faults(page) == []
+    picture(page, "blind-adjudicate")
+    page.goto(f"{url}#read")
+    page.wait_for_selector("text=LLM labels are hidden")
+    picture(page, "blind-read")
+    url = serve(made, recipe=str(tmp_path / "recipe.yaml"))
+    page = open_page(url, "bob")
     dark = open_page(url, "ann", color_scheme="dark")
     dark.keyboard.press("l")
     dark.wait_for_selector(".suggestion:not([hidden])")
@@ -155,12 +175,12 @@ def test_pictures_of_the_three_parts(tmp_path: Path, serve: Serve, open_page: Op
 
 
 def test_pictures_of_entities_and_of_answers(tmp_path: Path, serve: Serve, open_page: Open, picture: Any) -> None:
-    schema = LabelSchema(kind="token-classification", names=("person", "organisation", "place", "work of art"))
+    schema = LabelSchema(kind="token-classification", names=("person", "organization", "place", "work of art"))
     text = (
         "Ada Lovelace wrote to the Royal Society in London about the Analytical Engine, which Charles Babbage of "
         "Cambridge had designed. 🙂 Her notes on it are longer than the article that she translated."
     )
-    url = serve(labelled([text, text], [[], []], schema))
+    url = serve(labelled([text, text], [[], []], schema), blind=None)
     page = open_page(url, "ann")
     # Two words are marked by Shift; the emoji is one character.
     keys = ["ArrowRight", "Shift+ArrowRight", "1", *["ArrowRight"] * 4, "Shift+ArrowRight", "2"]
@@ -170,7 +190,7 @@ def test_pictures_of_entities_and_of_answers(tmp_path: Path, serve: Serve, open_
     picture(page, "entities")
     assert page.locator(".spans li").all_inner_texts() == [
         "person\nAda Lovelace\n×",
-        "organisation\nRoyal Society\n×",
+        "organization\nRoyal Society\n×",
         "place\nLondon\n×",
     ]
     assert faults(page) == []
@@ -190,7 +210,7 @@ def test_pictures_of_many_labels(tmp_path: Path, serve: Serve, open_page: Open, 
     page.goto(f"{url}#read")
     page.wait_for_selector("text=macro F1")
     picture(page, "classes-read")
-    narrow = open_page(url, "bob", viewport={"width": 420, "height": 800})
+    narrow = open_page(url, "bob", viewport={"width": 390, "height": 800})
     picture(narrow, "narrow")
     narrow.goto(f"{url}#adjudicate")
     narrow.wait_for_selector(".candidate")

@@ -224,11 +224,45 @@ def test_disagreements_are_settled_and_become_examples(port: int, session: Annot
     assert ask(port, "/api/example", {"annotator": "yan", "row": 3, "chosen": False})[1]["counts"]["examples"] == 0
 
 
+def test_a_blind_review_shows_no_llm_label_until_all_rows_are_decided(tmp_path: Path) -> None:
+    session = AnnotationSession(state(tmp_path))
+    assert session.blind
+    for row in range(10):
+        label(session, "zoe", row, "delivery")
+    label(session, "ann", 3, "account")
+    with serving(session) as port:
+
+        def answers(name: str) -> list[Any]:
+            """What the page asks for; rows of ann have two human labels, and the LLM says `billing` everywhere."""
+            calls: dict[str, dict[str, Any]] = {
+                "next": {}, "row": {"row": 3}, "progress": {}, "disagreements": {}, "case": {"row": 3},
+                "adjudicate": {"row": 3, "value": "delivery"}, "report": {},
+            }  # fmt: skip
+            return [ask(port, f"/api/{call}", {"annotator": name, **body})[1] for call, body in calls.items()]
+
+        hidden = answers("ann")
+        assert "billing" not in str(hidden)
+        assert hidden[2]["agreement"] is None
+        assert hidden[-1] == {"state": "hidden"}
+        # The disagreement of the annotators is there, to be adjudicated without the LLM.
+        assert [entry["row"] for entry in hidden[3]["rows"]] == [3]
+        assert not session.state.adjudications[3].llm_shown
+        assert session.state.annotator("ann").seen == set()
+        for body in ({"show": "draws"}, {"show": "llm"}):
+            assert ask(port, "/api/disagreements", {"annotator": "ann", **body})[0] == 400
+        assert ask(port, "/api/cell", {"annotator": "ann", "human": "delivery", "llm": "billing"})[0] == 400
+        assert ask(port, "/api/show", {"annotator": "ann", "row": 3})[0] == 400
+        # Zoe has no row left.
+        shown = answers("zoe")
+        assert shown[4]["llm_label"] == "billing"
+        assert shown[-1]["state"] != "hidden"
+
+
 def test_the_report_counts_at_once_and_has_intervals_soon(port: int, session: AnnotationSession) -> None:
     label(session, "zoe", 5, "billing")
     for row in (6, 7):
         label(session, "zoe", row, "delivery")
-    while (report := ask(port, "/api/report")[1])["state"] == "working":
+    while (report := ask(port, "/api/report", {"annotator": "yan"})[1])["state"] == "working":
         assert report["matrix"]["names"] == ["billing", "delivery", "account"]
     assert report["state"] == "done"
     accuracy = next(score for score in report["scores"] if score["name"] == "accuracy")

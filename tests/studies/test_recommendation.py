@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.studies import Recommendation, StudyRuns, recommend, report_sections
-from hf_synthlabels.studies.recommendation import SCEPTICISM, decide
+from hf_synthlabels.studies.advice.cases import SCEPTICISM, decide
 from hf_synthlabels.studies.runs import CellRun
 from tests.studies.analysis.study_cells import cell, make_runs, make_task, noisy
 
@@ -44,8 +44,12 @@ def interval(low: float, high: float) -> Interval:
 def test_every_verdict_is_reached(llm: float, annotator: float, verdict: str) -> None:
     found = recommend(study(llm, annotator))
     assert found.verdict == verdict
-    shown = verdict.replace("annotator", "LLM")
-    assert found.text.startswith(shown[0].upper() + shown[1:] if found.more is None else "Label about")
+    # The decision, the evidence and the main caveat, one sentence each.
+    assert len(found.summary) == 3
+    assert found.summary[0] == found.decision
+    assert str(found.decides) in found.summary[1]
+    assert found.comparisons[0].difference == found.decides
+    assert found.decision.startswith("Use") == verdict.startswith("use")
 
 
 @pytest.mark.parametrize("runs", [study(0.85, 0.85), study(0.8, 0.8), study(0.6, 0.6), study(0.84, 0.8, seeds=1)])
@@ -53,8 +57,8 @@ def test_words_have_rows_and_the_interval_that_decides(runs: StudyRuns) -> None:
     found = recommend(runs)
     assert "400 test rows" in found.text
     assert str(found.decides) in found.text
-    assert "margin is 0.06" in found.text
-    assert ("one seed" in found.text) == (len(runs.tasks[0].cells) == 2)
+    assert "margin of 0.06" in found.text
+    assert any("one seed" in line for line in found.caveats) == (len(runs.tasks[0].cells) == 2)
 
 
 def test_more_rows_are_named_where_rows_would_settle_it() -> None:
@@ -118,8 +122,8 @@ def test_an_annotator_that_was_not_asked_about_test_rows_is_unknown_there(record
     blank = replace(task, llm_labels={"llm": (None,) * 400}, annotators=known)
     found = recommend(make_runs(blank, margin=0.06))
     assert found.verdict == "use the LLM labels"
-    assert "unknown" in found.text
-    assert "own labels minus" not in found.text
+    assert any("unknown" in line for line in found.caveats)
+    assert not any("LLM itself" in each.name for each in found.comparisons)
     (page,) = [each for each in report_sections(make_runs(blank)) if each.name == "shifts"]
     assert "annotator" not in page.answer
 
@@ -138,8 +142,9 @@ def test_an_encoder_is_never_called_an_llm(llm: float, annotator: float) -> None
     runs = make_runs(named, margin=0.06)
     found = recommend(runs)
     assert "no LLM was asked" in found.text
-    assert "LLM" not in found.text.replace("no LLM was asked, and nothing here says how good an LLM would be", "")
-    assert "all by hand" not in found.text
+    shown = f"{found.text} {found.caveats} {found.comparisons}"
+    assert "LLM" not in shown.replace("no LLM was asked, and nothing here says how good an LLM would be", "")
+    assert "by hand" not in found.decision or found.verdict == "label more by hand"
     assert "LLM" not in str(report_sections(runs))
 
 

@@ -1,4 +1,4 @@
-"""Exhibits as files: numbers as CSV and JSON."""
+"""Exhibits in other forms: numbers as CSV and JSON, and figures as alternative text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hf_synthlabels.publishing.report.formatting import named_rows
+from hf_synthlabels.publishing.report.formatting import decimals, named_rows, one_line, value_words
 from hf_synthlabels.publishing.report.page_values import plain_exhibit
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import (
@@ -20,10 +20,17 @@ from hf_synthlabels.statistics.exhibits import (
     Exhibit,
     Figure,
     Intervals,
+    Point,
     Scatter,
     Table,
     Value,
 )
+
+MAX_ACROSS = 6
+"""Columns of a table with a single row."""
+
+MAX_DESCRIBED = 8
+"""Rows of a figure in its alternative text."""
 
 PARTS = ("estimate", "low", "high", "n", "level", "method")
 
@@ -49,6 +56,47 @@ def figure_table(figure: Figure) -> Table:
             columns = ("group", "name", figure.x, figure.y)
             rows = [(group, name, x, y) for group, points in figure.groups.items() for name, x, y in points]
     return Table(figure.name, figure.title, tuple(columns), tuple(map(tuple, rows)), figure.note)
+
+
+def is_upright(table: Table) -> bool:
+    """Whether a table has a single row of so many columns that a list of them is easier to read."""
+    return len(table.rows) == 1 and len(table.columns) > MAX_ACROSS
+
+
+def alt_text(figure: Figure) -> str:
+    """What a figure shows, for readers who do not see it; the first rows of many."""
+    match figure:
+        case Counts():
+            right = sum(
+                count
+                for name, line in zip(figure.rows, figure.counts, strict=True)
+                for other, count in zip(figure.columns, line, strict=True)
+                if name == other
+            )
+            whole = sum(map(sum, figure.counts))
+            parts = [f"confusion matrix of {len(figure.rows):,} classes, {right:,} of {whole:,} on the diagonal"]
+        case Curves():
+            parts = [
+                f"{curve.name} from {_at(curve.points[0], figure.x)} to {_at(curve.points[-1], figure.x)}"
+                for curve in figure.curves
+                if curve.points
+            ]
+        case _:
+            numbers = figure_table(figure)
+            places = [decimals(row[place] for row in numbers.rows) for place in range(len(numbers.columns))]
+            parts = [
+                ", ".join(
+                    f"{column} {value_words(value, digits)}".strip()
+                    for column, value, digits in zip(numbers.columns, row, places, strict=True)
+                )
+                for row in numbers.rows
+            ]
+    more = [f"and {len(parts) - MAX_DESCRIBED:,} more"] if len(parts) > MAX_DESCRIBED else []
+    return one_line(f"{figure.title}: {'; '.join([*parts[:MAX_DESCRIBED], *more]) or 'no numbers'}.")
+
+
+def _at(point: Point, axis: str) -> str:
+    return f"{value_words(point.y, 3)} at {axis} {point.x:g}"
 
 
 def csv_text(exhibit: Exhibit) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from hf_synthlabels.publishing.report.confusion_figure import draw_counts
+from hf_synthlabels.publishing.report.export_files import alt_text
 from hf_synthlabels.publishing.report.figure_parts import (
     GROUND,
     WIDTH,
@@ -16,32 +20,33 @@ from hf_synthlabels.publishing.report.figure_parts import (
     nothing,
     rows_axis,
 )
-from hf_synthlabels.publishing.report.formatting import UNDEFINED, UNKNOWN, decimals, fold, named_rows, number, one_line
+from hf_synthlabels.publishing.report.formatting import UNDEFINED, UNKNOWN, decimals, fold, named_rows, number
 from hf_synthlabels.publishing.report.line_figures import draw_curves, draw_scatter
 from hf_synthlabels.publishing.report.svg import SvgFigure, canvas, finished
 from hf_synthlabels.publishing.report.theme import LIGHT
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Bars, Calibration, Counts, Curves, Figure, Intervals, Scatter
 
-SWITCH = 0.735
-"""The share from which on the numbers of a confusion matrix are written in the other color; see `theme`."""
-MAX_NAMES = 8
-LONG_NAME = 12
-
 
 def draw(figure: Figure) -> SvgFigure:
-    """Draw a figure; one without numbers states that.
+    """Draw a figure with its alternative text; one without numbers states that.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
+    drawing = _draw(figure)
+    label = html.escape(alt_text(figure))
+    return replace(drawing, inline=drawing.inline.replace("<svg ", f'<svg aria-label="{label}" ', 1))
+
+
+def _draw(figure: Figure) -> SvgFigure:
     match figure:
         case Intervals():
             return _intervals(figure)
         case Curves():
             return draw_curves(figure)
         case Counts():
-            return _counts(figure)
+            return draw_counts(figure)
         case Calibration():
             return _calibration(figure)
         case Bars():
@@ -109,56 +114,6 @@ def _above(place: Any, text: str, x: float, row: int, low: float, high: float) -
     place.annotate(
         text, (x, row), (0, 5), textcoords="offset points", ha=side, fontsize=7.5, color=LIGHT["ink"], bbox=GROUND
     )
-
-
-def _counts(figure: Counts) -> SvgFigure:
-    if not figure.rows or not figure.columns:
-        return nothing(figure.name)
-    numbered = len(figure.columns) > MAX_NAMES or any(len(one_line(name)) > LONG_NAME for name in figure.columns)
-    key = {name: str(place) for place, name in enumerate(figure.rows, 1)} if numbered else {}
-    cell = 0.34 if numbered else 0.62
-    largest = max((count for row in figure.counts for count in row), default=0)
-    cell = max(cell, 0.068 * len(f"{largest:,}") + 0.06)
-    longest = max((len(line) for name in figure.rows for line in fold(name, 30).split("\n")), default=0)
-    wide = min(9.6, max(3.2, cell * len(figure.columns) + 0.075 * longest + 1.0))
-    tall = max(1.6, 0.36 * len(figure.rows) + (1.0 if numbered else 0.8))
-    with canvas(wide, tall) as (drawn, (place,)):
-        totals = [max(1, sum(row)) for row in figure.counts]
-        for row, line in enumerate(figure.counts):
-            for column, count in enumerate(line):
-                _cell(place, row, column, count, count / totals[row])
-        heads = [key.get(name) or fold(name, 14) for name in figure.columns]
-        # A column that is no row keeps its name, upright, where the others have numbers.
-        place.set_xticks([spot + 0.5 for spot in range(len(heads))], heads, fontsize=8)
-        for label, name in zip(place.get_xticklabels(), figure.columns, strict=True):
-            if numbered and name not in key:
-                label.set(rotation=90, text=fold(name, 18, 1))
-        names = [fold(name, 30) for name in figure.rows]
-        place.set_yticks([spot + 0.5 for spot in range(len(names))], names, fontsize=8)
-        place.set(xlim=(0, len(heads)), ylim=(len(names), 0))
-        place.tick_params(length=0, labelcolor=LIGHT["ink"])
-        if numbered:
-            # Apart from the name, which may be of a script that is read from the right.
-            place.tick_params(axis="y", pad=19)
-            for row, name in enumerate(figure.rows):
-                place.annotate(
-                    key[name], (0, row + 0.5), (-5, 0), textcoords="offset points", ha="right", va="center", fontsize=8
-                )
-        for spine in place.spines.values():
-            spine.set_visible(False)
-        place.set_xlabel(fold(figure.across, 60))
-        place.set_ylabel("human label")
-        return finished(drawn, figure.name)
-
-
-def _cell(place: Any, row: int, column: int, count: int, share: float) -> None:
-    patches = type(place.patch)
-    corner = (column + 0.02, row + 0.03)
-    place.add_patch(patches(corner, 0.96, 0.94, facecolor=LIGHT["head"], linewidth=0))
-    if count:
-        place.add_patch(patches(corner, 0.96, 0.94, facecolor=LIGHT["ramp"], alpha=share, linewidth=0))
-    color = LIGHT["soft"] if not count else LIGHT["low"] if share < SWITCH else LIGHT["high"]
-    place.text(column + 0.5, row + 0.5, f"{count:,}", ha="center", va="center", fontsize=7.5, color=color)
 
 
 def _calibration(figure: Calibration) -> SvgFigure:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hf_synthlabels.cards.markdown import Markdown, plain, table
-from hf_synthlabels.publishing.report.export_files import figure_table
+from hf_synthlabels.publishing.report.confusion_figure import is_large
+from hf_synthlabels.publishing.report.export_files import alt_text, figure_table, is_upright
 from hf_synthlabels.publishing.report.formatting import are_numbers, decimals, level_words, value_words
 from hf_synthlabels.publishing.report.page_values import Page
-from hf_synthlabels.statistics.exhibits import Exhibit, Table
+from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Table
 
 
 def render_markdown(page: Page, *, figures: str | None = None, level: int = 2) -> str:
@@ -39,8 +40,10 @@ def _exhibit(exhibit: Exhibit, label: str, figures: str | None) -> list[str]:
     else:
         numbers = figure_table(exhibit)
         if figures is not None:
-            parts.append(f"![{plain(exhibit.title)}]({figures}/{exhibit.name}.svg)")
-    parts.append(_table(numbers) if numbers.rows else Markdown("No numbers."))
+            parts.append(f"![{plain(alt_text(exhibit))}]({figures}/{exhibit.name}.svg)")
+    # A table of so many columns cannot be read; the CSV file has the numbers.
+    if not (isinstance(exhibit, Counts) and is_large(exhibit)):
+        parts.append(_table(numbers) if numbers.rows else Markdown("No numbers."))
     note = " ".join(filter(None, (exhibit.note, level_words(value for row in numbers.rows for value in row))))
     return [*parts, plain(note)] if note else parts
 
@@ -48,5 +51,14 @@ def _exhibit(exhibit: Exhibit, label: str, figures: str | None) -> list[str]:
 def _table(numbers: Table) -> Markdown:
     places = [decimals(row[place] for row in numbers.rows) for place in range(len(numbers.columns))]
     right = [place for place in range(1, len(numbers.columns)) if are_numbers(row[place] for row in numbers.rows)]
+    if is_upright(numbers):
+        (row,) = numbers.rows
+        return table(
+            (numbers.columns[0], value_words(row[0], places[0])),
+            [
+                (name, value_words(value, digits))
+                for name, value, digits in list(zip(numbers.columns, row, places, strict=True))[1:]
+            ],
+        )
     rows = [[value_words(value, digits) for value, digits in zip(row, places, strict=True)] for row in numbers.rows]
     return table(numbers.columns, rows, right)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +18,8 @@ from markupsafe import Markup
 
 from hf_synthlabels.cards.markdown import INVISIBLE
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.publishing.report.export_files import csv_text, figure_table, json_text
+from hf_synthlabels.publishing.report.confusion_figure import is_large
+from hf_synthlabels.publishing.report.export_files import csv_text, figure_table, is_upright, json_text
 from hf_synthlabels.publishing.report.figures import draw
 from hf_synthlabels.publishing.report.formatting import (
     UNDEFINED,
@@ -35,7 +36,7 @@ from hf_synthlabels.publishing.report.page_values import Page, page_from_json, p
 from hf_synthlabels.publishing.report.svg import SvgFigure
 from hf_synthlabels.publishing.report.theme import style_rules
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.statistics.exhibits import Section, Table, Value
+from hf_synthlabels.statistics.exhibits import Counts, Section, Table, Value
 from hf_synthlabels.tables import atomic_path
 
 FOLDER = "report"
@@ -68,13 +69,21 @@ class Shown:
     level: str
     figure: Markup | None
     table: Table
+    """Its numbers; without rows if they are too many to be read on a page."""
     columns: tuple[Column, ...]
     downloads: tuple[tuple[str, str, str], ...]
     """Format, file name and URL of each download."""
 
     @property
+    def upright(self) -> bool:
+        """Whether its only row is shown as a list of columns and values."""
+        return is_upright(self.table)
+
+    @property
     def broad(self) -> bool:
         """Whether it is printed in landscape format."""
+        if self.upright:
+            return False
         cells = zip(*self.table.rows, strict=True) if self.table.rows else [()] * len(self.columns)
         return sum(map(_width_mm, self.columns, cells)) > SHEET_MM
 
@@ -142,6 +151,8 @@ def _rendered(page: Page, drawings: Mapping[str, SvgFigure]) -> str:
 
 def _shown(exhibit: Any, label: str, drawing: SvgFigure | None) -> Shown:
     table = exhibit if isinstance(exhibit, Table) else figure_table(exhibit)
+    if isinstance(exhibit, Counts) and is_large(exhibit):
+        table = replace(table, rows=())
     name = exhibit.name
     downloads = [
         ("CSV", f"{name}.csv", _data("text/csv", csv_text(exhibit))),

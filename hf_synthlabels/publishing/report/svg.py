@@ -19,6 +19,8 @@ XLINK = "{http://www.w3.org/1999/xlink}"
 FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
 ROLES = {value: name for name, value in LIGHT.items()}
 DPI = 180
+LARGE = 700
+"""Pixels from which on a figure keeps more of its width on a narrow screen."""
 
 STYLE = {
     "font.family": "sans-serif",
@@ -116,9 +118,9 @@ def _inline(svg: str, name: str, width: int) -> str:
     root.attrib |= {
         "width": f"{width}",
         "role": "img",
-        "aria-labelledby": f"{name}--caption",
         "stroke-linejoin": "round",
         "stroke-linecap": "butt",
+        **({"class": "large"} if width > LARGE else {}),
     }
     return (
         ElementTree.tostring(root, encoding="unicode", short_empty_elements=True).replace("\n", "").replace("> <", "><")

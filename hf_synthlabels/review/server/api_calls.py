@@ -8,11 +8,14 @@ from typing import Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.review.annotation_session import AnnotationSession, Decision, annotator_name
 from hf_synthlabels.review.disagreements import Disagreements, case
-from hf_synthlabels.review.review_progress import progress
 from hf_synthlabels.review.review_report import LiveReport
+from hf_synthlabels.review.review_state import DISPUTE
 
 Body = dict[str, Any]
 Call = Callable[[Body], Any]
+
+HUMAN_VIEWS = ("open", "people", "settled", "examples")
+"""Views of the adjudicate page that need no LLM label."""
 
 MAX_BUTTONS = 21
 """A scale with more numbers is typed."""
@@ -20,7 +23,7 @@ MAX_BUTTONS = 21
 
 def review_calls(session: AnnotationSession, title: str = "") -> dict[str, Call]:
     """Every call by its name; each reads new decisions of other processes first."""
-    calls = {**_label_calls(session, title), **_review_calls(session)}
+    calls = {**_label_calls(session, title), **_adjudicate_calls(session), **_report_calls(session)}
     return {name: _synced(session, call) for name, call in calls.items()}
 
 
@@ -39,58 +42,100 @@ def _label_calls(session: AnnotationSession, title: str) -> dict[str, Call]:
 
     return {
         "setup": lambda _: _setup(session, title),
-        "begin": lambda body: {"annotator": _name(body), "progress": progress(session.state, _name(body))},
+        "begin": lambda body: {"annotator": _name(body), "progress": session.progress(_name(body))},
         "next": upcoming,
         "row": lambda body: session.row(_name(body), _integer(body, "row")),
         "decide": decide,
         "undo": lambda body: session.undo(_name(body)),
         "show": lambda body: session.show(_name(body), _integer(body, "row")),
         "skipped": lambda body: session.skipped(_name(body)),
-        "progress": lambda body: progress(session.state, _name(body)),
+        "progress": lambda body: session.progress(_name(body)),
     }
 
 
-def _review_calls(session: AnnotationSession) -> dict[str, Call]:
-    """Calls of the adjudicate and read pages; those that show LLM labels record it."""
-    state = session.state
-    disagreements, report = Disagreements(state), LiveReport(state)
-
-    def record_seen(body: Body, rows: list[dict[str, Any]]) -> None:
-        session.record_seen(_name(body), {entry["row"]: entry["digest"] for entry in rows})
-
-    def listed(body: Body) -> Any:
-        view, pattern = str(body.get("show", "open")), str(body.get("pattern", ""))
-        page = disagreements.page(view, _integer(body, "offset", 0), pattern)
-        record_seen(body, page["rows"])
-        return page
+def _adjudicate_calls(session: AnnotationSession) -> dict[str, Call]:
+    """Calls of the adjudicate page; those that show LLM labels record it."""
+    state, disagreements = session.state, Disagreements(session.state)
 
     def opened(body: Body) -> Any:
         content = case(state, _integer(body, "row"))
-        record_seen(body, [content])
+        if session.hides_llm(_name(body)):
+            return _blind(content)
+        _record_seen(session, body, [content])
         return content
 
-    def cell(body: Body) -> Any:
-        page = report.rows_of(body.get("human"), body.get("llm"), _integer(body, "offset", 0))
-        record_seen(body, page["rows"])
-        return page
+    def changed(body: Body, answer: dict[str, Any]) -> dict[str, Any]:
+        if not session.hides_llm(_name(body)):
+            return answer
+        return {"case": _blind(answer["case"]), "counts": _human_counts(answer["counts"])}
 
     def adjudicate(body: Body) -> Any:
-        value, note = body.get("value"), body.get("note", "")
-        return disagreements.decide(_name(body), _integer(body, "row"), value, note, _key(body))
+        value, note, number, key = body.get("value"), body.get("note", ""), _integer(body, "row"), _key(body)
+        shown = not session.hides_llm(_name(body))
+        return changed(body, disagreements.decide(_name(body), number, value, note, key, llm_shown=shown))
 
     def example(body: Body) -> Any:
         is_chosen = body.get("chosen") is True
-        return disagreements.mark_example(_name(body), _integer(body, "row"), chosen=is_chosen)
+        return changed(body, disagreements.mark_example(_name(body), _integer(body, "row"), chosen=is_chosen))
 
     return {
-        "disagreements": listed,
+        "disagreements": lambda body: _listed(session, disagreements, body),
         "case": opened,
         "adjudicate": adjudicate,
-        "reopen": lambda body: disagreements.reopen(_name(body), _integer(body, "row")),
+        "reopen": lambda body: changed(body, disagreements.reopen(_name(body), _integer(body, "row"))),
         "example": example,
-        "report": lambda _: report.report(),
+    }
+
+
+def _report_calls(session: AnnotationSession) -> dict[str, Call]:
+    """Calls of the report page, whose numbers all need LLM labels."""
+    report = LiveReport(session.state)
+
+    def cell(body: Body) -> Any:
+        if session.hides_llm(_name(body)):
+            raise DataError("`cell` needs LLM labels, which are hidden until you have labeled all rows.")
+        page = report.rows_of(body.get("human"), body.get("llm"), _integer(body, "offset", 0))
+        _record_seen(session, body, page["rows"])
+        return page
+
+    return {
+        "report": lambda body: {"state": "hidden"} if session.hides_llm(_name(body)) else report.report(),
         "cell": cell,
     }
+
+
+def _listed(session: AnnotationSession, disagreements: Disagreements, body: Body) -> dict[str, Any]:
+    view, pattern, offset = str(body.get("show", "open")), str(body.get("pattern", "")), _integer(body, "offset", 0)
+    if not session.hides_llm(_name(body)):
+        page = disagreements.page(view, offset, pattern)
+        _record_seen(session, body, page["rows"])
+        return page
+    if view not in HUMAN_VIEWS:
+        raise DataError(f"`show` {view!r} needs LLM labels, which are hidden until you have labeled all rows.")
+    page = disagreements.page("people" if view == "open" else view, offset, pattern)
+    patterns = [each for each in page["patterns"] if each["name"].startswith(DISPUTE)]
+    return {
+        **page,
+        "hidden": True,
+        "counts": _human_counts(page["counts"]),
+        "patterns": patterns,
+        "rows": list(map(_blind, page["rows"])),
+    }
+
+
+def _record_seen(session: AnnotationSession, body: Body, rows: list[dict[str, Any]]) -> None:
+    session.record_seen(_name(body), {entry["row"]: entry["digest"] for entry in rows})
+
+
+def _blind(entry: dict[str, Any]) -> dict[str, Any]:
+    """A row without what shows its LLM label."""
+    hidden = dict.fromkeys((name for name in entry if name.startswith("llm")), None)
+    pattern = entry["pattern"] if entry["pattern"].startswith(DISPUTE) else ""
+    return {**entry, **hidden, "pattern": pattern, "bits": 0.0, "hidden": True}
+
+
+def _human_counts(counts: dict[str, int]) -> dict[str, int]:
+    return {**counts, "open": counts["people"], "llm": 0, "draws": 0}
 
 
 def _synced(session: AnnotationSession, call: Call) -> Call:

@@ -1,4 +1,4 @@
-// The adjudicate page: rows on which labels differ, those that teach most first.
+// The adjudicate page: rows with different labels, the most informative first.
 
 import { call } from "./api.js";
 import { announce, button, h, kbd, markTall, percent, shown, writes } from "./dom.js";
@@ -8,20 +8,20 @@ import { Passage } from "./passage.js";
 
 const VIEWS = [
   ["open", "Open", "Rows on which annotators, or annotators and the LLM, disagree, and that are not adjudicated yet."],
-  ["people", "People differ", "Several people labeled these rows, and not alike."],
-  ["llm", "LLM differs", "People agree, and the LLM says something else."],
-  ["draws", "Unsure LLM", "Sampled rows without a label for which the LLM was uncertain: its samples or probabilities are spread."],
-  ["settled", "Settled", "Adjudicated rows, most recent first."],
-  ["examples", "Examples", "Rows that were chosen as few-shot examples, the last one first."],
+  ["people", "Annotators disagree", "Rows on which annotators disagree."],
+  ["llm", "LLM disagrees", "Rows on which the annotators agree and the LLM disagrees."],
+  ["draws", "LLM uncertain", "Sampled rows without a human label on which the LLM was uncertain."],
+  ["settled", "Adjudicated", "Adjudicated rows, most recent first."],
+  ["examples", "Examples", "Rows chosen as few-shot examples, most recent first."],
 ];
 
 const EMPTY = {
-  open: "Nothing to decide: wherever a row has labels, they agree.",
-  people: "No two people have given a row different labels.",
-  llm: "The LLM agrees with people in every row that they labeled.",
-  draws: "The LLM was certain of every unlabeled row, or the data have no confidence.",
-  settled: "Nothing has been decided here yet.",
-  examples: "No row has been chosen as an example. Key e chooses the one that is open.",
+  open: "There are no disagreements.",
+  people: "Annotators agree on all rows that several labeled.",
+  llm: "The LLM agrees with the annotators on all labeled rows.",
+  draws: "The LLM was certain of all unlabeled rows, or the data have no confidence.",
+  settled: "No row has been adjudicated yet.",
+  examples: "No row has been chosen as an example. Press e to choose the open row.",
 };
 
 export class AdjudicatePage {
@@ -31,7 +31,7 @@ export class AdjudicatePage {
     this.pattern = "";
     this.page = null;
     this.at = -1;
-    this.filters = h("div", { class: "filters", role: "group", "aria-label": "Which rows" });
+    this.filters = h("div", { class: "filters", role: "group", "aria-label": "Rows to show" });
     this.list = h("div", { class: "cases" });
     this.detail = h("section", { class: "work", "aria-label": "Row" });
     this.element = h("div", { class: "adjudicate-page" }, h("div", { class: "side" }, this.filters, this.list), this.detail);
@@ -62,22 +62,24 @@ export class AdjudicatePage {
 
   draw() {
     const { counts, patterns, rows, total, offset } = this.page;
-    const filters = VIEWS.map(([view, title, meaning]) =>
+    const hidden = this.page.hidden;
+    const filters = VIEWS.filter(([view]) => !hidden || !["llm", "draws"].includes(view)).map(([view, title, meaning]) =>
       h("button", { type: "button", class: "chip", "aria-pressed": String(view === this.show), title: meaning, onclick: () => this.change(view).catch((error) => this.app.fail(error)) }, title, h("span", { class: "chip-count" }, counts[view].toLocaleString("en"))),
     );
     const select = h(
       "select",
-      { "aria-label": "What differs", onchange: () => this.only(select.value) },
-      h("option", { value: "" }, "all differences"),
+      { "aria-label": "Kind of disagreement", onchange: () => this.only(select.value) },
+      h("option", { value: "" }, "all disagreements"),
       patterns.map(({ name, rows: number }) => h("option", { value: name }, `${name} (${number.toLocaleString("en")})`)),
     );
     select.value = this.pattern;
-    this.filters.replaceChildren(...filters, patterns.length > 1 || this.pattern ? select : "");
+    const blind = h("p", { class: "faint blind" }, "LLM labels are hidden until you have labeled all rows.");
+    this.filters.replaceChildren(...filters, hidden ? blind : "", patterns.length > 1 || this.pattern ? select : "");
     const entries = rows.map((row, place) =>
       h(
         "button",
         { type: "button", class: "case", "aria-current": place === this.at ? "true" : null, onclick: () => this.select(place).catch((error) => this.app.fail(error)) },
-        h("span", { class: "case-head" }, h("b", {}, row.pattern || (row.how === "adjudicated" ? `settled: ${row.human}` : `LLM: ${row.llm}`)), h("span", { class: "faint" }, ` row ${row.row.toLocaleString("en")}${row.example ? " ★" : ""}`)),
+        h("span", { class: "case-head" }, h("b", {}, row.pattern || (row.how === "adjudicated" ? `adjudicated: ${row.human}` : `LLM: ${row.llm}`)), h("span", { class: "faint" }, ` row ${row.row.toLocaleString("en")}${row.example ? " ★" : ""}`)),
         h("span", { class: "case-text", dir: "auto" }, row.text || "(no text)"),
       ),
     );
@@ -116,7 +118,7 @@ export class AdjudicatePage {
     this.drawCase(await call("case", { annotator: this.app.annotator, row }));
   }
 
-  // What people and the LLM said, each different label once.
+  // The labels of the annotators and of the LLM, each different label once.
   candidates(found) {
     const all = found.votes.map((vote) => ({ who: vote.annotator, value: vote.value, note: vote.note, shown: vote.llm_shown }));
     const llm = found.llm_label === null ? [] : [{ who: "LLM", value: found.llm_label, confidence: found.llm_confidence, note: found.llm_reason ?? "" }];
@@ -133,14 +135,14 @@ export class AdjudicatePage {
     this.editor = null;
     this.detail.classList.remove("choosing");
     if (!found) {
-      this.detail.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "Nothing here"), h("p", {}, EMPTY[this.show])));
+      this.detail.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "No rows"), h("p", {}, EMPTY[this.show])));
       return;
     }
     this.groups = this.candidates(found);
     this.passage = null;
     const parts = found.parts.map((part) => this.part(part, found.parts.length));
     const options = this.groups.map((votes, place) => this.candidate(votes, place, found));
-    const noLabel = found.llm_label === null ? h("p", { class: "faint" }, `The LLM gave no label${found.llm_status ? `: ${found.llm_status}` : ""}.`) : null;
+    const noLabel = found.llm_label === null && !found.hidden ? h("p", { class: "faint" }, `No label by the LLM${found.llm_status ? `: ${found.llm_status}` : ""}.`) : null;
     this.note = h("textarea", { rows: 2, id: "why", dir: "auto" });
     this.note.value = found.decided?.note ?? "";
     this.other = h("div", { class: "other", hidden: true });
@@ -150,24 +152,24 @@ export class AdjudicatePage {
         { class: "row-head" },
         h("h1", {}, `Row ${found.row.toLocaleString("en")}`),
         found.pattern ? h("span", { class: "tag" }, found.pattern) : null,
-        found.decided ? h("span", { class: "tag settled" }, `decided by ${found.decided.by}`) : null,
+        found.decided ? h("span", { class: "tag settled" }, `adjudicated by ${found.decided.by}`) : null,
         found.example ? h("span", { class: "tag example" }, "★ example") : null,
       ),
       ...parts,
       h("div", { class: "candidates", role: "group", "aria-label": "Labels given" }, options),
       ...(noLabel ? [noLabel] : []),
       this.other,
-      h("div", { class: "note" }, h("label", { for: "why" }, "Reason (stored with the decision)"), this.note),
+      h("div", { class: "note" }, h("label", { for: "why" }, "Reason (optional)"), this.note),
       h(
         "div",
         { class: "commands" },
         button("Another label", "o", () => this.open()),
-        button(found.example ? "No example" : "Make an example", "e", () => this.example(), { disabled: found.value === null }),
-        found.decided ? button("Take back", "u", () => this.reopen()) : null,
+        button(found.example ? "Remove example" : "Use as example", "e", () => this.example(), { disabled: found.value === null }),
+        found.decided ? button("Reopen", "u", () => this.reopen()) : null,
         button("Next", "j", () => this.step(1)),
         button("Previous", "k", () => this.step(-1)),
       ),
-      found.votes.length ? h("p", { class: "faint why" }, `Surprise ${found.bits.toFixed(1)} bits${found.chance ? `, represents ${(1 / found.chance).toFixed(1)} rows` : ""}.`) : "",
+      found.votes.length && !found.hidden ? h("p", { class: "faint why" }, `Surprise of the human labels under the LLM: ${found.bits.toFixed(1)} bits${found.chance ? `. The row represents ${(1 / found.chance).toFixed(1)} rows` : ""}.`) : "",
     );
     markTall(this.detail);
     announce(`Row ${found.row} ${found.pattern}`);
@@ -179,7 +181,7 @@ export class AdjudicatePage {
       this.passage = new Passage(part.text, { name: part.name, colours: (label) => String(Math.max(0, this.app.setup.names.indexOf(label)) % 8), chosen: () => {} });
       text = this.passage.element;
       this.preview(this.groups[0]?.[0].value);
-    } else text = h("div", { class: "text", dir: "auto", tabindex: "0", role: "group", "aria-label": part.name }, part.text || h("em", { class: "faint" }, "This row has no text here."));
+    } else text = h("div", { class: "text", dir: "auto", tabindex: "0", role: "group", "aria-label": part.name }, part.text || h("em", { class: "faint" }, "No text"));
     return h("div", { class: "part" }, number > 1 ? h("h2", { class: "part-name" }, part.name) : null, text);
   }
 
@@ -192,7 +194,7 @@ export class AdjudicatePage {
   candidate(votes, place, found) {
     const decided = found.decided && JSON.stringify(found.value) === JSON.stringify(votes[0].value);
     const notes = votes.filter((vote) => vote.note).map((vote) => h("span", { class: "candidate-note", dir: "auto" }, `${vote.who}: ${vote.note}`));
-    const who = votes.map((vote) => `${vote.who}${vote.shown ? " (was shown the LLM's)" : ""}${vote.confidence !== undefined && vote.confidence !== null ? ` ${percent(vote.confidence)}` : ""}`);
+    const who = votes.map((vote) => `${vote.who}${vote.shown ? " (saw the LLM label)" : ""}${vote.confidence !== undefined && vote.confidence !== null ? ` ${percent(vote.confidence)}` : ""}`);
     return h(
       "button",
       { type: "button", class: "candidate", "aria-pressed": String(Boolean(decided)), "aria-keyshortcuts": String(place + 1), onclick: () => this.decide(votes[0].value), onfocus: () => this.preview(votes[0].value), onmouseenter: () => this.preview(votes[0].value) },
@@ -259,7 +261,7 @@ export class AdjudicatePage {
     if (entry) entry.example = found.example;
     this.draw();
     this.drawCase(found);
-    announce(found.example ? "Chosen as an example" : "No example any more");
+    announce(found.example ? "Chosen as an example" : "Example removed");
   }
 
   step(by) {
@@ -293,6 +295,6 @@ export class AdjudicatePage {
   }
 
   help() {
-    return [["1 2 …", "choose that label"], ["o", "choose another label; Esc goes back"], ["e", "make the row an example"], ["u", "take the decision back"], ["n", "write a reason; Esc ends it"], ["j or ↓", "next row"], ["k or ↑", "previous row"]];
+    return [["1 2 …", "choose that label"], ["o", "choose another label; Esc goes back"], ["e", "use the row as an example"], ["u", "reopen the row"], ["n", "write a reason; Esc ends it"], ["j or ↓", "next row"], ["k or ↑", "previous row"]];
   }
 }

@@ -1,4 +1,4 @@
-// The page as a whole: who is here, which of its three parts is open, what is wrong.
+// The application: the annotator, the open page, and errors.
 
 import { AdjudicatePage } from "./adjudicate.js";
 import { call, ThreadQueue, Unreachable } from "./api.js";
@@ -9,7 +9,7 @@ import { ReadPage } from "./read.js";
 const PAGES = [
   ["label", "Label", LabelPage],
   ["adjudicate", "Adjudicate", AdjudicatePage],
-  ["read", "Read", ReadPage],
+  ["read", "Report", ReadPage],
 ];
 
 class App {
@@ -46,13 +46,13 @@ class App {
     this.tabs = tabs;
     document.getElementById("top").replaceChildren(
       h("span", { class: "brand", title: this.setup.title }, h("bdi", {}, this.setup.title || "Review")),
-      h("nav", { "aria-label": "Parts" }, tabs),
+      h("nav", { "aria-label": "Pages" }, tabs),
       h(
         "div",
         { class: "tools" },
         h("button", { type: "button", class: "plain who", title: "Change the annotator", onclick: () => this.ask() }, h("span", { class: "dot", "aria-hidden": "true" }), this.annotator),
-        h("button", { type: "button", class: "plain", "aria-label": "Light or dark", title: "Light or dark", onclick: () => this.theme() }, "◐"),
-        h("button", { type: "button", class: "plain", "aria-label": "Keys", title: "Keys", onclick: () => this.help() }, kbd("?")),
+        h("button", { type: "button", class: "plain", "aria-label": "Switch between light and dark theme", title: "Switch between light and dark theme", onclick: () => this.theme() }, "◐"),
+        h("button", { type: "button", class: "plain", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts", onclick: () => this.help() }, kbd("?")),
       ),
     );
   }
@@ -88,7 +88,7 @@ class App {
   }
 
   fail(error) {
-    this.tell(error instanceof Unreachable ? `${error.message} Nothing that was stored is lost.` : error.message);
+    this.tell(error instanceof Unreachable ? `${error.message} Stored labels are safe.` : error.message);
     if (error instanceof Unreachable) this.wait();
   }
 
@@ -116,11 +116,11 @@ class App {
   }
 
   help() {
-    const lines = [...this.page.help(), ["?", "these keys"]];
+    const lines = [...this.page.help(), ["?", "show this list"]];
     const dialog = h(
       "dialog",
-      { "aria-label": "Keys", class: "keys" },
-      h("h2", {}, "Keys"),
+      { "aria-label": "Keyboard shortcuts", class: "keys" },
+      h("h2", {}, "Keyboard shortcuts"),
       h("dl", {}, lines.flatMap(([key, what]) => [h("dt", {}, kbd(key)), h("dd", {}, what)])),
       button("Close", "Esc", () => dialog.close(), { class: "confirm" }),
     );
@@ -148,14 +148,14 @@ class App {
           }
         },
       },
-      h("h1", {}, "Who labels?"),
-      h("p", {}, "Labels are stored under this name, so that people can be compared. Use the same one each time."),
+      h("h1", {}, "Annotator"),
+      h("p", {}, "Labels are stored under this name, so that annotators can be compared. Use the same name each time."),
       h("label", { for: "name" }, "Your name"),
       input,
       wrong,
-      h("button", { class: "confirm" }, "Begin", kbd("Enter")),
+      h("button", { class: "confirm" }, "Start", kbd("Enter")),
     );
-    const dialog = h("dialog", { class: "name", "aria-label": "Who labels?" }, form);
+    const dialog = h("dialog", { class: "name", "aria-label": "Annotator" }, form);
     dialog.addEventListener("cancel", (event) => this.annotator || event.preventDefault());
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);

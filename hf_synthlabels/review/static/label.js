@@ -26,7 +26,7 @@ export class LabelPage {
 
   guide() {
     const { setup } = this.app;
-    const parts = [h("h2", {}, "Guideline"), h("p", { class: "instructions", dir: "auto" }, setup.instructions)];
+    const parts = [h("h2", {}, "Guidelines"), h("p", { class: "instructions", dir: "auto" }, setup.instructions)];
     const spelt = setup.definitions.some(Boolean) && ["token-classification"].includes(setup.kind);
     if (spelt) {
       parts.push(h("dl", {}, setup.names.flatMap((name, place) => [h("dt", {}, name), h("dd", { dir: "auto" }, setup.definitions[place])])));
@@ -34,9 +34,9 @@ export class LabelPage {
     parts.push(
       setup.guidelines
         ? h("div", { class: "guideline", dir: "auto" }, setup.guidelines)
-        : h("p", { class: "faint" }, "There is no further guideline. A recipe can have one: ", h("code", {}, "task.guidelines"), "."),
+        : h("p", { class: "faint" }, "The recipe has no guidelines. Add them as ", h("code", {}, "task.guidelines"), "."),
     );
-    this.aside = h("aside", { class: "guide", tabindex: "0", "aria-label": "Guideline" }, parts);
+    this.aside = h("aside", { class: "guide", tabindex: "0", "aria-label": "Guidelines" }, parts);
     this.aside.hidden = localStorage.getItem("review-guide") === "closed";
     return this.aside;
   }
@@ -86,8 +86,8 @@ export class LabelPage {
         button("Skip", "s", () => this.skip()),
         button("Undo", "u", () => this.undo(), { class: "undo" }),
         button("Note", "n", () => this.openNote()),
-        setup.blind ? null : button("Show LLM's label", "l", () => this.show()),
-        button("Guideline", "g", () => this.toggleGuide(), { "aria-expanded": String(!this.aside.hidden) }),
+        setup.blind ? null : button("Show LLM label", "l", () => this.show()),
+        button("Guidelines", "g", () => this.toggleGuide(), { "aria-expanded": String(!this.aside.hidden) }),
       ),
     );
     markTall(this.work);
@@ -98,25 +98,25 @@ export class LabelPage {
 
   part(part, number) {
     const text = part.marked && this.editor.passage ? this.editor.passage.element : h("div", { class: "text", dir: "auto", tabindex: "0", role: "group", "aria-label": part.name }, part.text);
-    if (!part.text.trim()) text.replaceChildren(h("em", { class: "faint" }, "This row has no text here."));
+    if (!part.text.trim()) text.replaceChildren(h("em", { class: "faint" }, "No text"));
     return h("div", { class: "part" }, number > 1 ? h("h2", { class: "part-name" }, part.name) : null, text);
   }
 
   nothing() {
     const { setup, progress } = this.app;
     if (!setup.queue) {
-      return h("div", { class: "empty" }, h("h1", {}, "No rows to label"), h("p", {}, `All ${setup.labeled_before.toLocaleString("en")} rows that were drawn have a human label in the column “${setup.human}” already. Start with --again to label them once more.`));
+      return h("div", { class: "empty" }, h("h1", {}, "No rows to label"), h("p", {}, `All ${setup.labeled_before.toLocaleString("en")} sampled rows already have a human label in the column “${setup.human}”. Restart with --relabel to label them again.`));
     }
     const skipped = progress?.skipped ?? 0;
     return h(
       "div",
       { class: "empty" },
-      h("h1", {}, skipped ? "All rows are decided" : "All rows are labeled"),
-      h("p", {}, `You labeled ${count(progress?.labeled ?? 0, "row")}${skipped ? ` and skipped ${skipped}` : ""}. `, "Export the labels with ", h("code", {}, "hf-synthlabels review export"), ", or look where labels differ."),
+      h("h1", {}, skipped ? "All rows are labeled or skipped" : "All rows are labeled"),
+      h("p", {}, `You labeled ${count(progress?.labeled ?? 0, "row")}${skipped ? ` and skipped ${skipped}` : ""}. `, "Export the labels with ", h("code", {}, "hf-synthlabels review export"), ", or adjudicate disagreements."),
       h(
         "div",
         { class: "commands" },
-        skipped ? button(`Look at ${count(skipped, "skipped row")} again`, "s", () => this.again(), { class: "confirm" }) : null,
+        skipped ? button(`Label ${count(skipped, "skipped row")}`, "s", () => this.again(), { class: "confirm" }) : null,
         button("Undo", "u", () => this.undo()),
         button("Adjudicate", null, () => (location.hash = "#adjudicate")),
       ),
@@ -183,7 +183,7 @@ export class LabelPage {
       const llm = await call("show", { annotator: this.app.annotator, row });
       if (this.current?.row !== row) return;
       this.hint.hidden = false;
-      this.hint.replaceChildren(h("strong", {}, "LLM: "), ...this.llmWords(llm), h("p", { class: "faint" }, "It is stored that you were shown this before you decided."));
+      this.hint.replaceChildren(h("strong", {}, "LLM: "), ...this.llmWords(llm), h("p", { class: "faint" }, "The decision is stored with a mark that you saw this label."));
       announce(`LLM: ${shown(llm.label)}`);
     } catch (error) {
       this.app.fail(error);
@@ -203,7 +203,7 @@ export class LabelPage {
     this.work.querySelector("[aria-expanded]")?.setAttribute("aria-expanded", String(!this.aside.hidden));
   }
 
-  // What the server says once a decision is stored.
+  // The server has stored a decision.
   stored(decision, answer) {
     if (this.last && this.last.row === decision.row) {
       this.last.llm = answer.decided.llm;
@@ -244,27 +244,27 @@ export class LabelPage {
     const { setup } = this.app;
     const done = now.labeled + now.skipped;
     const share = now.rows ? done / now.rows : 1;
-    const left = now.seconds && now.open ? ` · about ${duration(now.seconds * now.open)} left` : "";
+    const left = now.seconds && now.open ? ` · ${duration(now.seconds * now.open)} left` : "";
     const agreement = now.agreement;
     this.stats.replaceChildren(
       h(
         "div",
-        { class: "bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": String(now.rows), "aria-valuenow": String(done), "aria-label": "Rows decided" },
+        { class: "bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": String(now.rows), "aria-valuenow": String(done), "aria-label": "Rows labeled or skipped" },
         fill(share),
       ),
       h(
         "p",
         { class: "stat-line" },
         h("span", {}, h("b", {}, now.labeled.toLocaleString("en")), ` of ${count(now.rows, "row")} labeled${now.skipped ? ` · ${now.skipped} skipped` : ""}${left}`),
-        agreement.estimate === null || setup.blind
-          ? h("span", { class: "faint" }, setup.blind ? "" : "LLM agreement: after the first label")
+        setup.blind || agreement.estimate === null
+          ? h("span", { class: "faint" }, setup.blind ? "LLM labels are hidden" : "LLM agreement: after the first label")
           : h(
               "span",
               { title: `${Math.round(100 * agreement.level)}% interval, ${agreement.method}; of ${count(agreement.n, "row")} with human labels, weighted by the inverse inclusion probability` },
-              now.measure === "token F1" ? "LLM’s token F1 " : "LLM agrees in ",
+              now.measure === "token F1" ? "token F1 of the LLM " : "LLM agreement ",
               h("b", {}, interval(agreement, 2)),
               h("span", { class: "faint" }, ` n = ${agreement.n.toLocaleString("en")}`),
-              now.mean_error === null ? null : h("span", {}, ` · off by ${now.mean_error.toFixed(2)} on average`),
+              now.mean_error === null ? null : h("span", {}, ` · mean absolute error ${now.mean_error.toFixed(2)}`),
             ),
       ),
     );
@@ -292,12 +292,12 @@ export class LabelPage {
   help() {
     const { setup } = this.app;
     const most = LABEL_KEYS.slice(0, Math.max(setup.names.length, setup.numbers?.length ?? 0));
-    const named = setup.names.length || setup.numbers ? [[most.length > 1 ? `${most[0]} … ${most.at(-1)}` : most[0] ?? "", setup.kind === "multi-label" ? "choose a label, or not" : setup.kind === "token-classification" ? "give what is selected this label" : "choose a label"]] : [];
+    const named = setup.names.length || setup.numbers ? [[most.length > 1 ? `${most[0]} … ${most.at(-1)}` : most[0] ?? "", setup.kind === "multi-label" ? "select or clear a label" : setup.kind === "token-classification" ? "label the selection" : "choose a label"]] : [];
     const spans = ["token-classification", "question-answering"].includes(setup.kind)
-      ? [["← →", "go to the next word"], ["Shift ← →", "select further words"], ["Alt Shift ← →", "one character more or less"], ["Del", "remove the entity"], ["Esc", "select nothing"]]
+      ? [["← →", "move by one word"], ["Shift ← →", "extend the selection"], ["Alt Shift ← →", "move the end by one character"], ["Del", "remove the entity"], ["Esc", "clear the selection"]]
       : [];
     const confirm = setup.kind === "text-generation" ? [["Ctrl Enter", "confirm"]] : [["Enter", "confirm"]];
-    return [...named, ...spans, ...confirm, ["s", "skip the row"], ["u or Ctrl z", "undo"], ["n", "write a note; Esc ends it"], ...(setup.blind ? [] : [["l", "show the LLM's label, which is stored"]]), ["g", "guideline"]];
+    return [...named, ...spans, ...confirm, ["s", "skip the row"], ["u or Ctrl z", "undo"], ["n", "write a note; Esc ends it"], ...(setup.blind ? [] : [["l", "show the LLM label; this is recorded"]]), ["g", "show or hide the guidelines"]];
   }
 }
 
@@ -308,6 +308,6 @@ function fill(share) {
 }
 
 function duration(seconds) {
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 90) return "about a minute";
+  return seconds < 5400 ? `about ${Math.round(seconds / 60)} min` : `about ${(seconds / 3600).toFixed(1)} h`;
 }

@@ -1,11 +1,11 @@
-// The read page: scores with intervals, who was taken for what, and the rows behind each number.
+// The report page: confusion matrix, scores with intervals, and the rows behind each number.
 
 import { call } from "./api.js";
 import { button, count, h, interval } from "./dom.js";
 
 const POLL_MS = 400;
 
-// A matrix of more labels stands above what else there is, and leaves out the labels that do not occur.
+// A matrix of more labels has the full width, and leaves out the labels that do not occur.
 const MOST_BESIDE = 8;
 
 function occurring({ names, counts }) {
@@ -19,22 +19,28 @@ export class ReadPage {
   constructor(app) {
     this.app = app;
     this.scores = h("section", { class: "card wide", "aria-label": "Scores" });
-    this.people = h("section", { class: "card", "aria-label": "Agreement of people" });
-    this.matrix = h("section", { class: "card", "aria-label": "Who was taken for what" });
+    this.people = h("section", { class: "card", "aria-label": "Inter-annotator agreement" });
+    this.matrix = h("section", { class: "card", "aria-label": "Confusion matrix" });
     this.rows = h("section", { class: "card wide rows", "aria-label": "Rows", hidden: true });
     this.element = h("div", { class: "read-page" }, this.matrix, this.people, this.rows, this.scores);
   }
 
   async enter() {
     clearTimeout(this.timer);
-    const report = await call("report");
+    const report = await call("report", { annotator: this.app.annotator });
     this.draw(report);
     if (report.state === "working") this.timer = setTimeout(() => location.hash === "#read" && this.enter(), POLL_MS);
   }
 
   draw(report) {
+    if (report.state === "hidden") {
+      this.matrix.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "LLM labels are hidden"), h("p", {}, "The report compares human labels with LLM labels. It opens when you have labeled all rows, or with ", h("code", {}, "--show-llm"), "."), button("Label", null, () => (location.hash = "#label"), { class: "confirm" })));
+      this.scores.hidden = true;
+      this.drawPeople(report.agreement);
+      return;
+    }
     if (report.state === "none") {
-      this.matrix.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "No labels yet"), h("p", {}, "Once people have labeled some rows, scores of the LLM stand here, with intervals and the rows behind each number."), button("Label", null, () => (location.hash = "#label"), { class: "confirm" })));
+      this.matrix.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "No labels yet"), h("p", {}, "The report compares human labels with LLM labels. Label some rows first."), button("Label", null, () => (location.hash = "#label"), { class: "confirm" })));
       this.scores.hidden = this.people.hidden = true;
       return;
     }
@@ -52,7 +58,7 @@ export class ReadPage {
     const across = without ? names : [...names, null];
     const most = Math.max(1, ...counts.flat());
     const said = (name) => (name === null ? "(no label)" : name);
-    const head = h("tr", {}, h("td", { class: "corner" }, h("span", {}, "people ↓"), h("span", {}, "LLM →")), across.map((name) => h("th", { scope: "col", title: said(name) }, h("span", { class: "turned" }, h("bdi", {}, said(name))))), h("th", { scope: "col", class: "sum" }, h("span", { class: "turned" }, "all")));
+    const head = h("tr", {}, h("td", { class: "corner" }, h("span", {}, "human ↓"), h("span", {}, "LLM →")), across.map((name) => h("th", { scope: "col", title: said(name) }, h("span", { class: "turned" }, h("bdi", {}, said(name))))), h("th", { scope: "col", class: "sum" }, h("span", { class: "turned" }, "all")));
     const body = names.map((name, at) =>
       h(
         "tr",
@@ -63,8 +69,8 @@ export class ReadPage {
       ),
     );
     this.matrix.replaceChildren(
-      h("h1", {}, "Who was taken for what"),
-      h("p", { class: "faint" }, `${count(labeled, "row")} with human labels, unweighted. Choose a number to see its rows.${left ? ` ${count(left, "label")} without any row ${left === 1 ? "is" : "are"} left out.` : ""}`),
+      h("h1", {}, "Confusion matrix"),
+      h("p", { class: "faint" }, `${count(labeled, "row")} with human labels, unweighted. Select a number to see its rows.${left ? ` ${count(left, "label")} without any row ${left === 1 ? "is" : "are"} left out.` : ""}`),
       h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Confusion matrix" }, h("table", { class: "matrix" }, h("thead", {}, head), h("tbody", {}, body))),
     );
   }
@@ -76,7 +82,7 @@ export class ReadPage {
     if (number && number / most > 0.3) cell.classList.add("strong");
     cell.append(
       number
-        ? h("button", { type: "button", class: "count", "aria-label": `${number} rows: people ${human}, LLM ${llm ?? "no label"}`, onclick: () => this.open(human, llm) }, number.toLocaleString("en"))
+        ? h("button", { type: "button", class: "count", "aria-label": `${number} rows: human ${human}, LLM ${llm ?? "no label"}`, onclick: () => this.open(human, llm) }, number.toLocaleString("en"))
         : h("span", { class: "zero" }, "·"),
     );
     return cell;
@@ -85,14 +91,14 @@ export class ReadPage {
   drawDifferences({ differences, labeled, same }) {
     const lines = differences.map(({ name, rows }) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, name)), h("td", { class: "figure" }, h("button", { type: "button", class: "count", "aria-label": `${rows} rows: ${name}`, onclick: () => this.open(name) }, rows.toLocaleString("en")))));
     this.matrix.replaceChildren(
-      h("h1", {}, "What differs"),
-      h("p", { class: "faint" }, `${count(labeled, "row")} labeled by people; in ${same.toLocaleString("en")} the LLM says the same. Choose a number to see its rows.`),
-      lines.length ? h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Differences" }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "difference"), h("th", { scope: "col", class: "figure" }, "rows"))), h("tbody", {}, lines))) : h("p", {}, "Nothing differs."),
+      h("h1", {}, "Disagreements"),
+      h("p", { class: "faint" }, `${count(labeled, "row")} with human labels; the LLM agrees on ${same.toLocaleString("en")}. Select a number to see its rows.`),
+      lines.length ? h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Differences" }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "difference"), h("th", { scope: "col", class: "figure" }, "rows"))), h("tbody", {}, lines))) : h("p", {}, "There are no disagreements."),
     );
   }
 
   drawScores(report) {
-    const busy = report.state === "working" ? h("p", { class: "faint", role: "status" }, "Intervals of the latest labels are being made …") : null;
+    const busy = report.state === "working" ? h("p", { class: "faint", role: "status" }, "Computing intervals for the latest labels …") : null;
     if (report.state === "failed") {
       this.scores.replaceChildren(h("h2", {}, "Scores"), h("p", {}, report.error));
       return;
@@ -106,10 +112,10 @@ export class ReadPage {
     const classes = report.classes.filter((each) => each.support + each.predicted).map((each) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, each.name)), h("td", { class: "figure" }, each.support.toLocaleString("en")), h("td", { class: "figure" }, each.predicted.toLocaleString("en")), ...["precision", "recall", "f1"].map((part) => h("td", { class: "figure" }, interval(each[part], 2)))));
     const table = (columns, body, label) => h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, columns.map(([title, figure]) => h("th", { scope: "col", class: figure ? "figure" : "" }, title)))), h("tbody", {}, body)));
     this.scores.replaceChildren(
-      h("h2", {}, `Scores of “${this.app.setup.llm}” against people`),
+      h("h2", {}, `Scores of “${this.app.setup.llm}” against human labels`),
       ...(busy ? [busy] : []),
       table([["score"], [level, true], ["n", true], ["method"]], lines, "Scores"),
-      ...(classes.length ? [h("h2", {}, "By label"), table([["label"], ["people", true], ["LLM", true], ["precision", true], ["recall", true], ["F1", true]], classes, "By label")] : []),
+      ...(classes.length ? [h("h2", {}, "Scores by class"), table([["label"], ["human n", true], ["LLM n", true], ["precision", true], ["recall", true], ["F1", true]], classes, "Scores by class")] : []),
       ...report.notes.map((note) => h("p", { class: "faint" }, note)),
     );
   }
@@ -125,15 +131,15 @@ export class ReadPage {
     this.people.replaceChildren(
       h("h2", {}, "Inter-annotator agreement"),
       h("p", {}, "Krippendorff's alpha ", h("b", {}, found.alpha === null ? "undefined" : found.alpha.toFixed(3)), h("span", { class: "faint" }, ` (${found.scale}, ${count(found.n, "row")} with two labels or more)`)),
-      h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Pairs" }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, ["pair", "rows", "same label", "Cohen's kappa"].map((title, at) => h("th", { scope: "col", class: at ? "figure" : "" }, title)))), h("tbody", {}, lines))),
+      h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Pairs of annotators" }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, ["pair", "rows", "same label", "Cohen's kappa"].map((title, at) => h("th", { scope: "col", class: at ? "figure" : "" }, title)))), h("tbody", {}, lines))),
     );
   }
 
   async open(human, llm = null, offset = 0) {
     try {
       const found = await call("cell", { annotator: this.app.annotator, human, llm, offset });
-      const named = Boolean(this.app.setup.names.length) && !human.includes(" ") ? `people ${human}, LLM ${llm ?? "(no label)"}` : human;
-      const entries = found.rows.map((row) => h("a", { class: "case", href: `#adjudicate/${row.row}` }, h("span", { class: "case-head" }, h("b", {}, `Row ${row.row.toLocaleString("en")}`), h("span", { class: "faint" }, ` people: ${row.human ?? "differ"} · LLM: ${row.llm}`)), h("span", { class: "case-text", dir: "auto" }, row.text || "(no text)")));
+      const named = Boolean(this.app.setup.names.length) && !human.includes(" ") ? `human ${human}, LLM ${llm ?? "(no label)"}` : human;
+      const entries = found.rows.map((row) => h("a", { class: "case", href: `#adjudicate/${row.row}` }, h("span", { class: "case-head" }, h("b", {}, `Row ${row.row.toLocaleString("en")}`), h("span", { class: "faint" }, ` human: ${row.human ?? "disputed"} · LLM: ${row.llm}`)), h("span", { class: "case-text", dir: "auto" }, row.text || "(no text)")));
       this.rows.hidden = false;
       this.rows.replaceChildren(
         h("div", { class: "row-head" }, h("h2", { tabindex: "-1" }, `${count(found.total, "row")}: ${named}`), button("Close", null, () => (this.rows.hidden = true), { class: "plain" })),

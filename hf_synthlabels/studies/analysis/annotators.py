@@ -47,7 +47,7 @@ def annotator_sections(runs: StudyRuns) -> tuple[Section, ...]:
     if labels:
         exhibits.insert(1, Table("definitions", "Labels", ("annotator", "label", "definition"), labels))
     unread = tuple(
-        f"{task.name}, {name}, {PARTS[part]}: {answer}{f' ({why})' if why else ''}"
+        f"{task.name}, {name}, answer without a label in the {PARTS[part]}: {answer}{f' ({why})' if why else ''}"
         for task, name, each in asked
         for part in PARTS
         for answer, why in each.get(part, {}).get("unread", {}).items()

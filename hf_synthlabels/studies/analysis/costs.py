@@ -132,7 +132,7 @@ def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         Table("costs_table", "Cost per point of the score", SPENT, rows, note),
     ]
     if volumes:
-        title = "From how many texts on the student costs less than the annotator"
+        title = "Break-even: from how many texts on the student costs less than the annotator"
         exhibits.append(Table("break_even", title, BROKEN_EVEN, tuple(volumes), RANGE))
     return (Section("costs", "Cost", _verdict(costs, volumes), tuple(exhibits)),)
 

@@ -16,13 +16,24 @@ from hf_synthlabels.statistics.comparison.learning_curves import (
 )
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
-from hf_synthlabels.studies.analysis.base import HUMAN, RANDOM, Analysis, Condition, TaskAnalysis, analyze_runs
+from hf_synthlabels.studies.analysis.base import (
+    HUMAN,
+    RANDOM,
+    Analysis,
+    Condition,
+    TaskAnalysis,
+    analyze_runs,
+    llm_human_pairs,
+)
 from hf_synthlabels.studies.analysis.scores import answer_features
 from hf_synthlabels.studies.analysis.synthetic_first import source_switch
 from hf_synthlabels.studies.runs import StudyRuns
 from hf_synthlabels.studies.wording import percent
 
 Floats = NDArray[np.float64]
+
+MAX_LEVELS = 4
+"""Horizontal lines of a figure; more would hide the curves."""
 
 LEAST = 3
 SMOOTH = 40
@@ -133,6 +144,7 @@ def _sizes(analysis: Analysis) -> tuple[Section, ...]:
             "training labels",
             task.main_score_name,
             "log",
+            levels=_levels(task, lines),
             note=note,
         )
         for at, (task, lines) in enumerate(tasks, 1)
@@ -152,6 +164,20 @@ def _sizes(analysis: Analysis) -> tuple[Section, ...]:
     if worths:
         figures.append(_worth_table(worths, analysis.runs.level))
     return (Section("curves", "Learning curves", _verdict(tasks, worths), tuple(figures)),)
+
+
+def _levels(task: TaskAnalysis, lines: list[Line]) -> tuple[tuple[str, float], ...]:
+    """Scores of the annotators themselves, and of their students at the largest size if those have no curve."""
+    drawn = {line.name for line in lines}
+    levels: dict[str, float] = {}
+    for pair in llm_human_pairs(task):
+        if f"{pair.llm.student}, {pair.llm.labels}" not in drawn:
+            name = f"{pair.llm.student}, {task.n_labeled(pair.llm):,} labels of {pair.llm.labels}"
+            levels[name] = task.score(pair.llm).estimate
+        itself = task.annotator_features(pair.llm.source, pair.llm.prompt)
+        if itself is not None:
+            levels[f"{pair.llm.labels} itself"] = task.draws.draw(itself, task.main_score).estimate
+    return tuple(levels.items()) if len(levels) <= MAX_LEVELS else ()
 
 
 def _curve(line: Line) -> Curve:

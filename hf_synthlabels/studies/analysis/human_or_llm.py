@@ -10,7 +10,7 @@ from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Scatter, Sect
 from hf_synthlabels.studies.analysis.base import Analysis, Pair, analyze_runs, llm_human_pairs, student_pairs
 from hf_synthlabels.studies.analysis.scores import CLASSES
 from hf_synthlabels.studies.runs import StudyRuns
-from hf_synthlabels.studies.wording import VERDICTS, joined, p_words, percent
+from hf_synthlabels.studies.wording import VERDICTS, joined, p_words
 
 HEADS = (
     "task, student, labels",
@@ -39,10 +39,10 @@ def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     panels = {
         "difference, LLM-trained minus human-trained": tuple((pair.name, pair.score().difference) for pair in pairs)
     }
-    note = (
-        f"{percent(analysis.runs.level)} intervals over test rows and seeds, which both conditions share. The margin, "
-        f"{margin:g}, was stated in the study file. The smallest margin is that by which labels which are truly as "
-        "good would be found so in 80 of 100 studies of this size."
+    note = f"Paired on test rows and seeds. The margin, {margin:g}, is from the study file."
+    detectable = (
+        "Minimum detectable margin: with it, 80% of studies of this size would show labels that are equally good to be "
+        "non-inferior."
     )
     exhibits: tuple[Exhibit, ...] = (
         Intervals(
@@ -53,7 +53,7 @@ def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
             (("no difference", 0.0), ("margin", -margin)),
             note,
         ),
-        Table("human_llm_table", "LLM-trained vs. human-trained", HEADS, rows, note),
+        Table("human_llm_table", "LLM-trained vs. human-trained", HEADS, rows, f"{note} {detectable}"),
         *_exact(pairs),
         *_references(analysis.runs),
     )
@@ -83,7 +83,10 @@ def _verdict(pairs: list[Pair], margin: float) -> str:
     if len(pairs) == 1:
         found = pairs[0].score()
         verdict = VERDICTS[non_inferiority(found.difference, margin)]
-        return f"{pairs[0].name}: difference {found.difference} on {found.a.n:,} test rows, {verdict}."
+        return (
+            f"{verdict[0].upper()}{verdict[1:]}: LLM-trained minus human-trained is {found.difference} on "
+            f"{found.a.n:,} test rows ({pairs[0].name})."
+        )
     verdicts = Counter(VERDICTS[non_inferiority(pair.score().difference, margin)] for pair in pairs)
     rows = sum(pair.score().a.n for pair in pairs)
     listed = joined(f"{count:,} {verdict}" for verdict, count in verdicts.most_common())
@@ -113,7 +116,7 @@ def _exact(pairs: list[Pair]) -> tuple[Table, ...]:
         "accuracy, human-trained",
         "accuracy, LLM-trained",
         "difference in accuracy",
-        "right only by LLM labels, only by human ones",
+        "correct only LLM-trained, only human-trained",
         "p by seed",
     )
     note = (

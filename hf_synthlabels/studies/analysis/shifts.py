@@ -53,8 +53,8 @@ def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     what = "median over tasks" if many else "score"
     heads = (
         "student, labels", "tasks", "score", f"human-trained, {what}", "LLM-trained", "annotator itself",
-        "smallest human-labeled baseline", "LLM-trained minus human-trained", "LLM-trained minus annotator",
-        "LLM-trained minus smallest human-labeled baseline",
+        "smallest human baseline", "LLM- minus human-trained", "LLM-trained minus annotator",
+        "LLM-trained minus smallest baseline",
     )  # fmt: skip
     note = (
         "Means over classes within a task, for kinds with classes; a row without an answer is a miss. Differences are "
@@ -68,7 +68,7 @@ def report_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     exhibits = (
         Intervals(
             "shifts",
-            "Shifts of F1, precision and recall",
+            "F1, precision and recall: LLM-trained minus human-trained",
             panels,
             "difference of the score (from 0 to 1)",
             (("none", 0.0),),

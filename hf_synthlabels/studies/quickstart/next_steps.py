@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from hf_synthlabels.annotation import Recipe
+from hf_synthlabels.studies.advice.recommendation import Recommendation, recommend
 from hf_synthlabels.studies.config import Study
-from hf_synthlabels.studies.recommendation import Recommendation, recommend
 from hf_synthlabels.studies.runs import StudyRuns
 from hf_synthlabels.studies.students.saved_regression import SAVED_KINDS, SavedRegression
 from hf_synthlabels.studies.tasks.recipes import annotator_recipes, recipe_file

@@ -164,7 +164,8 @@ def test_page_shows_the_labels_and_the_errors(runs: StudyRuns) -> None:
     ]
     assert isinstance(errors, Counts)
     assert errors.counts == comparison.arm("llm").confusion
-    assert any("gate accuracy >= 0.5: pass" in line for line in page.summary)
+    assert any("gate accuracy >= 0.5: pass" in section.answer for section in page.sections)
+    assert len(page.summary) == 3
 
 
 def test_page_of_sampled_labels_has_agreement_and_consistency(runs: StudyRuns) -> None:

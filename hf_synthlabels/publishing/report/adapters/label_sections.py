@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hf_synthlabels.publishing.report.adapters.validation_page import class_table, confusion
+from hf_synthlabels.publishing.report.adapters.validation_page import class_table, confusion, confusion_exhibits
 from hf_synthlabels.statistics import MEASURES, ValidationReport
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Section, Table, Value
 from hf_synthlabels.studies import StudyRuns
@@ -12,6 +12,7 @@ from hf_synthlabels.studies.analysis.base import Analysis, Condition, TaskAnalys
 from hf_synthlabels.studies.analysis.scores import CLASSES, HEADLINES
 from hf_synthlabels.studies.label_comparison import class_scores, condition_confusion, recorded_agreement
 from hf_synthlabels.studies.report import ClassScores
+from hf_synthlabels.studies.wording import counted
 
 PARTS = {"validation": ("train", "validation"), "training": ("train", "agreement"), "test": ("test", "agreement")}
 """The rows of an agreement: their part, and the name of the agreement."""
@@ -38,9 +39,12 @@ def label_sections(runs: StudyRuns) -> tuple[Section, ...]:
     if len({key[:2] for key in known}) <= MAX_DETAILED:
         for place, ((task, labels, _), report) in enumerate(detailed.items(), 1):
             name = f"{task}, {labels}"
-            counts = confusion(f"labels_{place}", report, f"{name}: human labels by LLM labels", "LLM label")
-            exhibits += [] if counts is None else [counts]
-            exhibits.append(class_table(f"label_classes_{place}", report, f"{name}: each label, on the training rows"))
+            exhibits += confusion(
+                f"labels_{place}", report, f"{name}: human labels by LLM labels, training rows", "LLM label"
+            )
+            exhibits.append(
+                class_table(f"label_classes_{place}", report, f"{name}: scores of each label, training rows")
+            )
     note = (
         "Rows without a label count as wrong, except in the scores of answered rows. In practice only the validation "
         "rows would be known."
@@ -48,13 +52,13 @@ def label_sections(runs: StudyRuns) -> tuple[Section, ...]:
     return (Section("labels", "LLM labels against human labels", " ".join(gates(runs)), tuple(exhibits), (note,)),)
 
 
-def gates(runs: StudyRuns) -> list[str]:
-    """The verdict of the gate on each annotator's labels of the validation rows."""
+def gates(runs: StudyRuns, *, passed: bool = True) -> list[str]:
+    """The verdict of the gate on each annotator's labels of the validation rows; without those passed on request."""
     lines = []
     for task in runs.tasks:
         for labels in task.annotators:
             report = recorded_agreement(task, labels, "train", "validation")
-            if report is not None and report.gate is not None:
+            if report is not None and report.gate is not None and (passed or report.gate.verdict != "pass"):
                 lines.append(f"{task.name}, {labels}: gate {report.gate}.")
     return lines
 
@@ -89,7 +93,11 @@ def error_sections(analysis: Analysis) -> tuple[Section, ...]:
     ]
     heads = ("label", "human n", *(f"F1, {_name(condition)}" for condition in conditions))
     table = Table("student_classes", "F1 of each label", heads, tuple(rows), "Means over seeds, without intervals.")
-    figures = tuple(_counts(place, task, condition) for place, condition in enumerate(conditions[:2], 1))
+    figures = [
+        exhibit
+        for place, condition in enumerate(conditions[:2], 1)
+        for exhibit in confusion_exhibits(_counts(place, task, condition))
+    ]
     return (Section("errors", "Errors of the students", _widest_gap(scores[0], scores[1]), (*figures, table)),)
 
 
@@ -97,12 +105,13 @@ def _counts(place: int, task: TaskAnalysis, condition: Condition) -> Counts:
     counts, names = condition_confusion(task, condition), task.runs.names
     return Counts(
         f"errors_{place}",
-        f"Student {_name(condition)}",
+        f"Student {condition.student} trained on {condition.labels} labels",
         names,
         (*names, "no label")[: len(counts[0])],
         counts,
-        "answer on the test rows, all seeds",
-        f"Counts over {len(task.conditions[condition])} seeds; shaded by the share of the row.",
+        "prediction",
+        f"Counts on the test rows, summed over {counted(len(task.conditions[condition]), 'seed')}; shading by "
+        "proportion of the row.",
     )
 
 

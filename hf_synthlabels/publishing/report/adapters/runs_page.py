@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hf_synthlabels.publishing.report.adapters.label_sections import error_sections, gates, label_sections
 from hf_synthlabels.publishing.report.page_values import Page
-from hf_synthlabels.studies import StudyRuns, recommend, report_sections
+from hf_synthlabels.statistics.exhibits import Section
+from hf_synthlabels.studies import StudyRuns, recommend, recommendation_section, report_sections
 from hf_synthlabels.studies.analysis import annotators
 from hf_synthlabels.studies.analysis.base import analyze_runs
 from hf_synthlabels.studies.summary import conditions_section
@@ -19,9 +22,21 @@ def runs_page(runs: StudyRuns) -> Page:
     labels = reworded((*label_sections(runs), *error_sections(analysis)), label_maker(runs))
     sections = (*report_sections(analysis), *labels, conditions_section(runs), *annotators.annotator_sections(runs))
     is_trained = any(run.steps or run.rows for task in runs.tasks for run in task.cells)
-    advice = [recommend(analysis).text] if is_trained else annotators.ranking_lines(runs)
-    summary = (*advice, *gates(runs), *annotators.annotator_warnings(runs))
-    return Page(runs.name, sections, summary, _facts(runs))
+    if not is_trained:
+        warnings = annotators.annotator_warnings(runs)
+        return Page(runs.name, sections, (*annotators.ranking_lines(runs), *gates(runs), *warnings), _facts(runs))
+    advice = recommend(analysis)
+    basis = recommendation_section(advice) or Section("recommendation", "Basis of the recommendation", advice.evidence)
+    basis = replace(basis, notes=(*basis.notes, *_remarks(runs, advice.summary)))
+    if basis.exhibits or basis.notes:
+        sections = (basis, *sections)
+    return Page(runs.name, sections, advice.summary, _facts(runs))
+
+
+def _remarks(runs: StudyRuns, summary: tuple[str, ...]) -> list[str]:
+    """Gates that are not passed, and remarks on the rows that the summary does not contain."""
+    remarks = gates(runs, passed=False)
+    return remarks + [line for line in annotators.annotator_warnings(runs) if line not in summary]
 
 
 def _facts(runs: StudyRuns) -> dict[str, str]:

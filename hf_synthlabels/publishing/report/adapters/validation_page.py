@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
+from hf_synthlabels.publishing.report.confusion_figure import MAX_DRAWN, MAX_UPRIGHT, frequent_errors, is_large
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.statistics import MEASURES, Interval, ValidationReport
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.statistics.validation.measures import SIGNED, UNBOUNDED, UNGATED
+from hf_synthlabels.studies.wording import counted
 
 MISSING = "no label"
 
@@ -44,20 +47,28 @@ def class_table(name: str, report: ValidationReport, title: str) -> Table:
     )
 
 
-def confusion(name: str, report: ValidationReport, title: str, across: str) -> Counts | None:
-    """Confusion matrix, for kinds with one class per row."""
+def confusion(name: str, report: ValidationReport, title: str, across: str) -> list[Exhibit]:
+    """Confusion matrix, and for many classes the most frequent errors; none for kinds without one class per row."""
     if report.matrix is None:
-        return None
+        return []
     names = report.matrix.names
-    return Counts(
-        name,
-        title,
-        names,
-        (*names, MISSING),
-        report.matrix.counts,
-        across,
-        f"{report.matrix.n:,} human-labeled rows; shading by proportion of the row.",
-    )
+    note = f"{report.matrix.n:,} human-labeled rows; shading by proportion of the row."
+    counts = Counts(name, title, names, (*names, MISSING), report.matrix.counts, across, note)
+    return confusion_exhibits(counts)
+
+
+def confusion_exhibits(counts: Counts) -> list[Exhibit]:
+    """A matrix; of more than a few classes the most frequent errors first."""
+    if len(counts.rows) <= MAX_UPRIGHT:
+        return [counts]
+    errors = frequent_errors(f"{counts.name}_errors", f"{counts.title}: most frequent errors", counts)
+    if is_large(counts):
+        note = (
+            f"{counts.note} The figure shows the {MAX_DRAWN} of {len(counts.rows):,} classes with the most errors; the "
+            "CSV has all classes."
+        )
+        counts = replace(counts, note=note)
+    return [errors, counts] if errors.rows else [counts]
 
 
 def status_table(name: str, parts: Mapping[str, ValidationReport]) -> Table:
@@ -123,7 +134,11 @@ def _by_label(report: ValidationReport) -> Section | None:
             f"F1 ranges from {low.f1} for {low.name} (n = {low.support:,}) to {high.f1} for {high.name} "
             f"(n = {high.support:,})."
         )
-        exhibits.append(Intervals("by_label", "F1 by class", {"F1": tuple((each.name, each.f1) for each in met)}, "F1"))
+        shown, title = met, "F1 by class"
+        if len(met) > MAX_DRAWN:
+            shown = sorted(met, key=lambda each: each.f1.estimate)[:MAX_DRAWN]
+            title = f"F1 by class, the {MAX_DRAWN} lowest of {len(met):,}"
+        exhibits.append(Intervals("by_label", title, {"F1": tuple((each.name, each.f1) for each in shown)}, "F1"))
     exhibits.append(class_table("class_table", report, "Scores by class"))
     notes = tuple(f"No human-labeled row has {name}; macro F1 excludes it." for name in report.absent)
     return Section("by_label", "Per-class performance", answer, tuple(exhibits), notes)
@@ -132,15 +147,14 @@ def _by_label(report: ValidationReport) -> Section | None:
 def _differences(report: ValidationReport) -> Section | None:
     exhibits: list[Exhibit] = []
     answer = ""
-    counts = confusion("confusion", report, "Confusion matrix", report.llm)
-    if counts is not None and report.matrix is not None:
-        exhibits.append(counts)
+    if report.matrix is not None:
+        exhibits += confusion("confusion", report, "Confusion matrix", report.llm)
         mistakes = report.matrix.mistakes()
         wrong = sum(count for *_, count in mistakes)
         answer = f"{wrong:,} of {report.matrix.n:,} human-labeled rows differ."
         if mistakes:
             human, predicted, count = mistakes[0]
-            answer += f" The most frequent error is {human} labeled as {predicted or MISSING}: {count:,} rows."
+            answer += f" The most frequent error is {human} labeled as {predicted or MISSING}: {counted(count, 'row')}."
     for place, table in enumerate(report.tables, 1):
         exhibits.append(Table(f"difference_{place}", f"Disagreements by {table.head[0]}", table.head, table.rows))
     if not exhibits:

@@ -1,0 +1,1 @@
+"""The recommendation of a study: the decision, its evidence, and its caveats."""
