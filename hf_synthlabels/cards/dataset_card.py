@@ -37,6 +37,7 @@ def dataset_card(facts: DatasetFacts) -> str:
         statuses=_statuses,
         load=_load(facts.repo),
         returned=any(record.get("returned_models") for record in facts.records),
+        recipe_hashes=_recipe_hashes(facts),
         prompt=prompt,
         prompt_shown=prompt if len(prompt) <= MAX_PROMPT else prompt[:MAX_PROMPT] + "\n[...]",
         prompt_cut=len(prompt) > MAX_PROMPT,
@@ -82,6 +83,11 @@ def strata_table(sample: Mapping[str, Any]) -> Markdown | None:
 def _count(values: Mapping[str, Any], key: str) -> str:
     value = values.get(key)
     return f"{value:,}" if isinstance(value, int) else "(not recorded)"
+
+
+def _recipe_hashes(facts: DatasetFacts) -> Markdown | None:
+    hashes = dict.fromkeys(str(record["recipe_hash"]) for record in facts.records if record.get("recipe_hash"))
+    return Markdown(", ".join(map(code, hashes))) if hashes else None
 
 
 def _columns(facts: DatasetFacts) -> list[tuple[str, str]]:

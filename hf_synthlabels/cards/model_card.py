@@ -52,6 +52,7 @@ def model_card(facts: ModelFacts) -> str:
         label_source=_label_source(facts),
         use=_use(facts),
         training=_training(facts),
+        measured=bool(facts.validation or facts.study or facts.evaluation),
         metrics=_metrics(facts.metrics or {}),
         evaluation=[_evaluation(held_out) for held_out in facts.evaluation],
         study=None if facts.study is None else Markdown(_study_passage(facts.study)),

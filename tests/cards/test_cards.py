@@ -336,6 +336,31 @@ def test_card_of_a_student_has_its_held_out_scores_with_intervals() -> None:
     assert "No score with a confidence interval" not in card
 
 
+def empty_sections(card: str) -> list[str]:
+    """Headings without content: the next heading is not deeper, or there is none."""
+    body = outside_code(DatasetCard(card).text)
+    parts = re.findall(r"^(#+) (.*)\n([^#]*(?:(?!^#+ )#?[^#]*)*)", body, re.M)
+    levels = [len(level) for level, *_ in parts] + [0]
+    return [title for at, (_, title, text) in enumerate(parts) if not text.strip() and levels[at + 1] <= levels[at]]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["everything recorded", "nothing recorded"])
+def test_cards_say_how_to_load_what_for_and_under_which_license(
+    facts: DatasetFacts, study: StudyReport, known: bool
+) -> None:
+    fields = CardFields(license="cc-by-4.0", llm_terms="unknown")
+    bare = DatasetFacts(repo="user/tickets", features=facts.features, splits=facts.splits, card=fields)
+    model = student_facts(study) if known else ModelFacts(repo="user/m", names=("a", "b"), card=fields)
+    for card, kind in ((dataset_card(facts if known else bare), "dataset"), (model_card(model), "model")):
+        assert card_errors(card, kind) == []
+        assert empty_sections(card) == []
+        headings = re.findall(r"^## (.*)$", DatasetCard(card).text, re.M)
+        assert {"Usage", "Intended use", "Limitations and biases", "License"} <= set(headings)
+        assert f'"{facts.repo if kind == "dataset" else model.repo}"' in card
+        # Without a measurement the card says so.
+        assert ("is unknown" in card.partition("## Limitations and biases")[2]) or known
+
+
 def test_card_of_adapters_loads_them_with_their_base(study: StudyReport) -> None:
     card = model_card(replace(student_facts(study), adapter=True))
     values = ModelCard(card).data.to_dict()
