@@ -134,7 +134,8 @@ def _scores(facts: ModelFacts) -> Iterator[tuple[str, str, Interval]]:
         for arm in comparison.arms:
             if arm.source == facts.card.label_source:
                 for name, score in arm.scores.items():
-                    yield name, f"{name.replace('_', ' ').replace('f1', 'F1')}, mean of {len(comparison.seeds)} seeds", score
+                    title = name.replace("_", " ").replace("f1", "F1")
+                    yield name, f"{title}, mean of {len(comparison.seeds)} seeds", score
 
 
 def _dataset_info(facts: DatasetFacts) -> dict[str, Any]:
