@@ -127,7 +127,7 @@ class Judge:
 
         Args:
             items: the items.
-            own_answer: looks up the judge's own answer by its request; by default a text stands in for it.
+            own_answer: looks up the judge's own answer by its request; an unknown one has a usual length.
         """
         return planned_requests(self._requests, self._judged_items(items), own_answer)
 

@@ -142,7 +142,7 @@ def check_criteria(criteria: Sequence[Criterion]) -> None:
     """Check that criteria have different columns and a weight.
 
     Raises:
-        ValueError: they have not, or there are too many.
+        ValueError: two need the same column, all weights are 0, or there are too many.
     """
     if len(criteria) > MAX_CRITERIA:
         raise ValueError(f"`criteria` has {len(criteria)} criteria. Give at most {MAX_CRITERIA}.")

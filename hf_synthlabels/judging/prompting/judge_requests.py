@@ -13,7 +13,7 @@ from hf_synthlabels.judging.prompting.criteria_prompt import CriteriaPrompt
 from hf_synthlabels.judging.prompting.judge_prompt import Item, JudgePrompt
 
 USUAL_ANSWER = " ".join(["word"] * 150)
-"""Stands in for the judge's own answer when requests are planned."""
+"""An own answer of usual length, for planned requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def planned_requests(
     Args:
         requests: builds the requests.
         rows: the items.
-        own_answer: looks up the judge's own answer by its request; `USUAL_ANSWER` stands in for one that is unknown.
+        own_answer: looks up the judge's own answer by its request; an unknown one is `USUAL_ANSWER`.
     """
     key = 0
     for row in (row for row in rows if row.is_sent):
