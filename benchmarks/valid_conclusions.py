@@ -30,10 +30,10 @@ from hf_synthlabels.statistics.estimation.analyses import (
     estimate_difference,
     estimate_f1,
     estimate_mean,
-    estimate_regression,
 )
 from hf_synthlabels.statistics.estimation.estimates import QuantityEstimate
 from hf_synthlabels.statistics.intervals import wilson
+from hf_synthlabels.statistics.regression.formula_regression import estimate_formula
 
 __all__ = ["QUESTIONS", "Question", "RunStats", "main", "tally"]
 
@@ -112,17 +112,18 @@ def _share(data: Source, human: Floats, how: Inference) -> EstimateReport:
 
 
 def _regression(data: Source, human: Floats, how: Inference) -> EstimateReport:
-    predictors = {"tens of words": data.words, "digits": data.group.astype(float)}
-    return estimate_regression(human, data.llm, predictors, family="logistic", inference=how)
+    columns = {"tens of words": data.words, "digits": data.group.astype(float)}
+    labels = {"label": (data.llm, human)}
+    return estimate_formula("label ~ `tens of words` + digits", columns, labels, family="logistic", inference=how)
 
 
 def _linear(data: Source, human: Floats, how: Inference) -> EstimateReport:
-    predictors = {"tens of words": data.words, "digits": data.group.astype(float)}
-    return estimate_regression(human, data.llm, predictors, inference=how)
+    columns = {"tens of words": data.words, "digits": data.group.astype(float)}
+    return estimate_formula("label ~ `tens of words` + digits", columns, {"label": (data.llm, human)}, inference=how)
 
 
 def _as_predictor(data: Source, human: Floats, how: Inference) -> EstimateReport:
-    return estimate_regression(human, data.llm, {}, outcome=data.words, inference=how)
+    return estimate_formula("words ~ label", {"words": data.words}, {"label": (data.llm, human)}, inference=how)
 
 
 def _difference(data: Source, human: Floats, how: Inference) -> EstimateReport:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +14,16 @@ from hf_synthlabels.cli.options import (
     HumanOption,
     LLMOption,
     NormalizeOption,
-    OutputOption,
     SeparatorOption,
     SplitOption,
     terminal_width,
 )
+
+if TYPE_CHECKING:
+    from hf_synthlabels.statistics import EstimateReport
+
+TABLES = (".csv", ".json", ".md", ".tex")
+"""Formats of a table of coefficients."""
 
 
 def estimate(
@@ -25,14 +32,28 @@ def estimate(
         str | None, typer.Option(help="prevalence, mean or f1 (default: depends on the task type).")
     ] = None,
     groups: Annotated[str | None, typer.Option(help="Column with groups; estimates their differences.")] = None,
-    regress: Annotated[
-        str | None, typer.Option(help="Predictor columns of a regression of the label, e.g. 'year,outlet'.")
+    formula: Annotated[
+        str | None, typer.Option(help="Regression, e.g. 'bias ~ topic * year + C(outlet)'. See docs/estimate.md.")
     ] = None,
-    outcome: Annotated[
-        str | None, typer.Option(help="Outcome column; the label becomes a predictor of the regression.")
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="LLM variable of the formula: name=llm_column:human_column (default: from the provenance of the "
+            "columns). May be repeated."
+        ),
     ] = None,
-    family: Annotated[str | None, typer.Option(help="Regression family: linear or logistic.")] = None,
-    positive: Annotated[str | None, typer.Option(help="Positive class in group comparisons and regressions.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Regression family: linear or logistic (default: logistic for classes).")
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option(help="Positive class in group comparisons, or of a regression's outcome.")
+    ] = None,
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Estimator to show of a regression: naive, classical, ppi or dsl (default: all). May be repeated."
+        ),
+    ] = None,
     prediction: Annotated[
         str | None, typer.Option(help="Column with predictions to score by f1 (default: the LLM labels).")
     ] = None,
@@ -50,7 +71,10 @@ def estimate(
     human: HumanOption = None,
     llm: LLMOption = None,
     split: SplitOption = None,
-    output: OutputOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="JSON file for the result; for a regression also .csv, .tex or .md."),
+    ] = None,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
 ) -> None:
@@ -59,17 +83,21 @@ def estimate(
     Inclusion probabilities stored by `sample` are used as weights. Without them, the human-labeled rows are treated
     as a simple random sample.
 
-    Example: hf-synthlabels estimate sampled.parquet --regress words,year --positive biased
+    Example: hf-synthlabels estimate sampled.parquet --formula 'llm_label ~ words * year' --positive biased -o table.tex
     """
     from hf_synthlabels.publishing import open_labeled
+    from hf_synthlabels.publishing.label_variables import label_variables, parse_variables
     from hf_synthlabels.publishing.labeled_data import label_options
     from hf_synthlabels.statistics import Inference
     from hf_synthlabels.statistics import estimate as compute_estimates
-    from hf_synthlabels.tables import check_output, write_text
+    from hf_synthlabels.tables import check_output
 
     if output is not None:
-        check_output(output, sources=[data], suffixes=(".json",), folder=False)
-    options = label_options(human, llm, prediction, numbers=estimand == "mean", encoding=encoding, separator=separator)
+        check_output(output, sources=[data], suffixes=TABLES if formula else (".json",), folder=False)
+    variables = parse_variables(variable or ())
+    columns = (human, llm, prediction, *(column for pair in variables.values() for column in pair))
+    numbers = estimand == "mean" or formula is not None
+    options = label_options(*columns, numbers=numbers, encoding=encoding, separator=separator)
     labeled = open_labeled(data, split, options)
     report = compute_estimates(
         labeled.rows,
@@ -77,8 +105,8 @@ def estimate(
         llm=llm or labeled.llm,
         estimand=estimand,  # type: ignore[arg-type]
         groups=groups,
-        regress=[name.strip() for name in regress.split(",")] if regress else (),
-        outcome=outcome,
+        formula=formula,
+        variables={**label_variables(labeled.rows), **variables},
         family=family,  # type: ignore[arg-type]
         positive=positive,
         prediction=prediction,
@@ -86,6 +114,21 @@ def estimate(
         inference=Inference(level=level, finite=finite),
         normalize_labels=normalize_labels,
     )
-    print(report.text(terminal_width()))
+    _show(report, estimator, output)
+
+
+def _show(report: EstimateReport, estimators: Sequence[str] | None, output: Path | None) -> None:
+    """Print the report, and write it to `output`."""
+    from hf_synthlabels.statistics.estimation.estimates import ESTIMATORS
+    from hf_synthlabels.statistics.regression.coefficients import RegressionReport
+    from hf_synthlabels.tables import write_text
+
+    if isinstance(report, RegressionReport):
+        chosen = estimators or ESTIMATORS
+        print(report.text(terminal_width(), chosen))
+        content = "" if output is None else report.render(output.suffix.lower(), chosen)
+    else:
+        print(report.text(terminal_width()))
+        content = report.to_json()
     if output is not None:
-        print(f"written: {write_text(output, report.to_json())}")
+        print(f"written: {write_text(output, content)}")

@@ -25,6 +25,9 @@ Ratings = ArrayLike | Sequence[Sequence[float | None]]
 Labels = ArrayLike | Sequence[Sequence[Any]]
 """Names or numbers, shape (items, raters); None or nan where a rating is missing."""
 
+Names = Sequence[Any]
+"""One label name per row; None or nan where there is none."""
+
 MISSING = -1
 """The code of a row without a label."""
 
@@ -186,3 +189,51 @@ def divided(over: Ints | Floats, under: Ints | Floats, otherwise: float = math.n
     over, under = np.broadcast_arrays(np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64))
     out: Floats = np.full(over.shape, otherwise)
     return np.divide(over, under, out=out, where=under != 0)
+
+
+def numeric_values(values: Any, positive: Any, field: str) -> Floats:
+    """Numbers, or 1 where a name is the positive one and 0 elsewhere."""
+    if positive is None:
+        return number_column(values, field)
+    column = plain_column(values, field)
+    if not any(value == positive for value in column):
+        raise DataError(f"`{field}` is {positive!r} in no row: check `positive`.")
+    return np.array([math.nan if value is None else float(value == positive) for value in column])
+
+
+def plain_column(values: Names, field: str) -> list[Any]:
+    """Plain values, None where one is missing."""
+    array = np.array(values, dtype=object)
+    if array.ndim != 1:
+        raise DataError(f"`{field}` has shape {array.shape}: give one label per row.")
+    return [None if value is None or value != value else value for value in array.tolist()]
+
+
+def class_list(names: Sequence[Any] | None, *columns: Names) -> list[str]:
+    """The given names, or all that occur, sorted."""
+    if names is not None:
+        return [str(name) for name in names]
+    labels = {str(value) for column in columns for value in plain_column(column, "labels") if value is not None}
+    if not labels:
+        raise DataError("`human` and `llm` have no label in any row.")
+    return sorted(labels)
+
+
+def one_hot(values: Names, names: Sequence[str], field: str) -> Floats:
+    """Shape (rows, names); nan in rows without a label."""
+    labels = [None if value is None else str(value) for value in plain_column(values, field)]
+    codes = encode(labels, names, field=field)
+    table: Floats = (codes[:, None] == np.arange(len(names))).astype(np.float64)
+    table[codes == MISSING] = math.nan
+    return table
+
+
+def group_codes(groups: Names) -> tuple[Ints, list[str]]:
+    """Groups as positions in their names, sorted, and these names."""
+    column = plain_column(groups, "groups")
+    if missing := sum(value is None for value in column):
+        raise DataError(f"`groups` is missing in {missing:,} rows: give each row its group.")
+    known = sorted({str(value) for value in column})
+    if len(known) < 2:
+        raise DataError(f"`groups` is {known[0] if known else None!r} in all rows: give two groups or more.")
+    return encode([str(value) for value in column], known, field="groups"), known

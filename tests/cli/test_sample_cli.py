@@ -133,9 +133,9 @@ def test_plans(run: Run, tmp_path: Path) -> None:
 def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None:
     label = {"label": lambda row: truth(row) if row % 4 == 0 else None, "side": lambda row: "l" if row % 2 else "r"}
     write(tmp_path / "labelled.jsonl", **label)
-    code, out, _ = run("estimate", "labelled.jsonl", "--regress", "words", "--positive", "good")
+    code, out, _ = run("estimate", "labelled.jsonl", "--formula", "llm_label ~ words", "--positive", "good")
     assert code == 0
-    assert "logistic regression of the label on words" in out
+    assert "logistic regression: llm_label ~ words" in out
     write(tmp_path / "labelled.jsonl", **{**label, "label": lambda row: truth(row) if row % 3 < 2 else None})
     assert "r - l" in run("estimate", "labelled.jsonl", "--groups", "side", "--positive", "good")[1]
 

@@ -1,4 +1,4 @@
-"""Analyses of label columns: means, prevalence, F1, group differences and regressions.
+"""Analyses of label columns: means, prevalence, F1 and group differences.
 
 Each function estimates its quantities with every estimator; see `estimators`. All but the naive estimator are unbiased
 for any LLM, as long as the inclusion probabilities are correct.
@@ -7,27 +7,27 @@ for any LLM, as long as the inclusion probabilities are correct.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.arrays import Floats, Mask, Numbers, check_lengths, number_column
-from hf_synthlabels.statistics.estimation.estimands import Estimand, Family, Quantity, Ratios, Regression
-from hf_synthlabels.statistics.estimation.estimates import EstimateReport, estimate_all, rare_classes
-from hf_synthlabels.statistics.estimation.label_rows import Inference, label_rows
-from hf_synthlabels.statistics.estimation.variables import (
-    INTERCEPT,
+from hf_synthlabels.statistics.arrays import (
+    Floats,
+    Mask,
     Names,
-    Predictors,
+    Numbers,
+    check_lengths,
     class_list,
-    complete_column,
     group_codes,
+    number_column,
     numeric_values,
     one_hot,
-    predictor_matrix,
 )
+from hf_synthlabels.statistics.estimation.estimands import Estimand, Quantity, Ratios
+from hf_synthlabels.statistics.estimation.estimate_notes import rare_classes
+from hf_synthlabels.statistics.estimation.estimates import EstimateReport, estimate_all
+from hf_synthlabels.statistics.estimation.label_rows import Inference, label_rows
 
 
 def estimate_mean(human: Numbers, llm: Numbers, inference: Inference | None = None) -> EstimateReport:
@@ -140,83 +140,6 @@ def estimate_difference(
         estimands.append(_means(Quantity(f"{name} - {known[0]}", (-1.0, 1.0), -wide, wide, pair), pair))
     what = "mean of the labels" if positive is None else f"share of {positive}"
     return estimate_all(f"{what} in each group, and differences from {known[0]}", estimands, rows, inference)
-
-
-def estimate_regression(
-    human: Any,
-    llm: Any,
-    predictors: Mapping[str, Numbers],
-    *,
-    family: Family = "linear",
-    outcome: Numbers | None = None,
-    positive: Any = None,
-    label: str = "label",
-    inference: Inference | None = None,
-) -> EstimateReport:
-    """The coefficients of a regression with the label as its outcome, or as a predictor.
-
-    Args:
-        human: numbers, or class names with `positive`.
-        llm: the same.
-        predictors: columns by name, known for all rows; the intercept is added. Text is coded as indicators, with the
-            first category, sorted, as the reference level.
-        family: "linear" for least squares, "logistic" for log odds of an outcome between 0 and 1.
-        outcome: known for all rows; by default the label is the outcome, otherwise one more predictor.
-        positive: the class that counts as 1; other classes count as 0.
-        label: name of the label's coefficient.
-        inference: sampling design and settings.
-
-    Raises:
-        DataError: as in `estimate_mean`, values are missing, or a logistic outcome is not between 0 and 1.
-        ConfigError: `family` is unknown, or a predictor has a reserved name.
-    """
-    inference = inference or Inference()
-    if family not in ("linear", "logistic"):
-        raise ConfigError(f"`family` is {family!r}: give 'linear' or 'logistic'.")
-    truth, predicted = numeric_values(human, positive, "human"), numeric_values(llm, positive, "llm")
-    matrix = predictor_matrix(predictors, len(truth))
-    if reserved := {label} & set(matrix.names) or {INTERCEPT} & set(matrix.names[1:]):
-        raise ConfigError(f"`predictors` has a column called {reserved.pop()!r}, which is reserved: rename it.")
-    goal = None if outcome is None else complete_column(outcome, "outcome", len(truth))
-    if family == "logistic":
-        _check_unit_interval(((truth, "human"), (predicted, "llm")) if goal is None else ((goal, "outcome"),))
-    names = [*matrix.names, *([] if goal is None else [label])]
-    # A label that is a predictor is standardized like the others.
-    center, scale = (0.0, 1.0) if goal is None else _center_and_scale(predicted)
-    quantities = _coefficients(matrix, names, center, scale)
-    columns = matrix.columns[:, 1:] if goal is None else np.column_stack([matrix.columns[:, 1:], goal])
-    rows = label_rows((truth[:, None] - center) / scale, (predicted[:, None] - center) / scale, inference, columns)
-    what = f"{family} regression of {'the label' if goal is None else 'the outcome'} on {', '.join(names[1:])}"
-    notes = [
-        f"`{name}` is text: each coefficient compares a category with {first!r}." for name, first in matrix.references
-    ]
-    estimand = Regression(quantities, matrix.basis, family, goal)
-    return estimate_all(what, [estimand], rows, inference, notes, matrix.dependent)
-
-
-def _coefficients(matrix: Predictors, names: Sequence[str], center: float, scale: float) -> tuple[Quantity, ...]:
-    """Coefficients in the users' units; the last name is the label where it is a predictor."""
-    back, groups = matrix.back, [() if each is None else tuple(each.T > 0) for each in matrix.members]
-    if len(names) > len(back):
-        back = np.block([[back, np.zeros((len(back), 1))], [np.zeros((1, len(back))), np.full((1, 1), 1 / scale)]])
-        back[0, -1] = -center / scale
-        groups.append(())
-    return tuple(
-        Quantity(name, tuple(row), parts=parts) for name, row, parts in zip(names, back.tolist(), groups, strict=True)
-    )
-
-
-def _check_unit_interval(columns: Sequence[tuple[Floats, str]]) -> None:
-    for values, field in columns:
-        known = values[~np.isnan(values)]
-        if ((known < 0) | (known > 1)).any():
-            raise DataError(f"`{field}` has values outside 0 to 1: logistic regression needs an outcome from 0 to 1.")
-
-
-def _center_and_scale(values: Floats) -> tuple[float, float]:
-    known = values[~np.isnan(values)]
-    spread = float(known.std()) if len(known) else 0.0
-    return (float(known.mean()), spread) if spread > 0 else (0.0, 1.0)
 
 
 def _means(quantity: Quantity, groups: Sequence[Mask] = (), column: int = 0) -> Ratios:

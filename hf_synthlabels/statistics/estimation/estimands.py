@@ -79,24 +79,18 @@ class Ratios:
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """Least squares or logistic regression, with the label as the outcome or as a predictor."""
+    """Least squares or logistic regression, with labels as the outcome, as predictors, or both."""
 
     quantities: tuple[Quantity, ...]
-    predictors: Floats
-    """Known for all rows, with the intercept, shape (N, p)."""
+    predictors: Callable[[Floats], Floats]
+    """Labels to the design matrix, shape (N, k)."""
+    outcome: Callable[[Floats], Floats]
+    """Labels to the outcome, shape (N,)."""
+    size: int
+    """Number of coefficients k."""
     family: Family = "linear"
-    outcome: Floats | None = None
-    """Known for all rows, shape (N,): then the label is the last predictor. None: the label is the outcome."""
-
-    @property
-    def size(self) -> int:
-        """Number of coefficients."""
-        return int(self.predictors.shape[1]) + (self.outcome is not None)
-
-    @property
-    def label_free(self) -> bool:
-        """Whether the predictors alone determine the slope."""
-        return self.outcome is None
+    label_free: bool = True
+    """Whether no predictor depends on labels, so that they do not change the slope."""
 
     @property
     def linear(self) -> bool:
@@ -105,22 +99,17 @@ class Regression:
 
     def moments(self, theta: Floats, labels: Floats) -> Floats:
         """X x (y - expected y) of each row, shape (N, k)."""
-        x, y = self._columns(labels)
-        scores: Floats = x * (y - self._mean(x @ theta))[:, None]
+        x = self.predictors(labels)
+        scores: Floats = x * (self.outcome(labels) - self._mean(x @ theta))[:, None]
         return scores
 
     def slope(self, theta: Floats, labels: Floats, weights: Floats) -> Floats:
         """-X' W X, for logistic regression with p (1 - p) in W; shape (k, k)."""
-        x, _ = self._columns(labels)
+        x = self.predictors(labels)
         if self.family == "logistic":
             expected = self._mean(x @ theta)
             weights = weights * expected * (1 - expected)
         return -(x * weights[:, None]).T @ x
-
-    def _columns(self, labels: Floats) -> tuple[Floats, Floats]:
-        if self.outcome is None:
-            return self.predictors, labels[:, 0]
-        return np.column_stack([self.predictors, labels[:, 0]]), self.outcome
 
     def _mean(self, score: Floats) -> Floats:
         return score if self.family == "linear" else 0.5 * (1 + np.tanh(0.5 * score))

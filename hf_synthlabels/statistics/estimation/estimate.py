@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.arrays import Floats, Mask, number_column
+from hf_synthlabels.statistics.arrays import Mask
 from hf_synthlabels.statistics.design.human_rows import SampledRows, sampled_rows
 from hf_synthlabels.statistics.estimation.analyses import (
     estimate_difference,
     estimate_f1,
     estimate_mean,
     estimate_prevalence,
-    estimate_regression,
 )
 from hf_synthlabels.statistics.estimation.estimands import Family
 from hf_synthlabels.statistics.estimation.estimates import EstimateReport
 from hf_synthlabels.statistics.estimation.label_rows import Inference
+from hf_synthlabels.statistics.regression.formula_data import estimate_columns, formula_data, with_columns, with_default
 from hf_synthlabels.statistics.validation.dataset_columns import (
     Table,
     column_feature,
@@ -40,8 +40,8 @@ def estimate(
     llm: str = "llm_label",
     estimand: EstimandName | None = None,
     groups: str | None = None,
-    regress: Sequence[str] = (),
-    outcome: str | None = None,
+    formula: str | None = None,
+    variables: Mapping[str, tuple[str, str]] | None = None,
     family: Family | None = None,
     positive: str | None = None,
     prediction: str | None = None,
@@ -60,10 +60,10 @@ def estimate(
         llm: column of LLM labels.
         estimand: "prevalence" of each class (default for names), "mean" (default for numbers), or "f1" of predictions.
         groups: column whose groups are compared.
-        regress: columns to regress on. Text and class names are categories; the first, sorted, is the reference.
-        outcome: column of numbers that a regression explains; by default the label, which is otherwise a predictor.
-        family: "linear" or "logistic"; by default logistic where a `positive` class is the outcome.
-        positive: class of groups and regressions; by default the second of two classes, sorted.
+        formula: regression, such as "bias ~ topic * year + C(outlet)"; text and class names are categories.
+        variables: LLM variables of the formula by name: columns of LLM and of human labels. `llm` is one with `human`.
+        family: "linear" or "logistic"; by default logistic if the outcome has classes.
+        positive: class of groups, or of a regression's outcome; by default the second of two classes, sorted.
         prediction: column of the predictions that F1 scores; by default the LLM labels.
         clusters: column of cluster ids.
         inference: level, folds and seed; its probabilities, clusters and features are those of the columns.
@@ -73,12 +73,33 @@ def estimate(
         DataError: a column is missing or holds other values, or no human label counts.
         ConfigError: the options contradict each other.
     """
+    inference = inference or Inference()
+    if formula is not None:
+        if groups or estimand:
+            raise ConfigError("`formula` is an analysis of its own: leave out `groups` and `estimand`.")
+        declared = with_default(dataset, variables, human, llm)
+        data = formula_data(dataset, formula, declared, clusters, inference, normalize=normalize_labels)
+        return estimate_columns(formula, data, family=family, positive=positive)
     numeric = feature_kind(column_feature(dataset, llm)) == "text-scale" if estimand is None else estimand == "mean"
     labels = _read_labels(dataset, (human, llm, prediction), numeric=numeric, normalize=normalize_labels)
+    return _weighted(dataset, labels, inference, clusters, (human, llm), estimand, groups, positive)
+
+
+def _weighted(
+    dataset: Table,
+    labels: _Labels,
+    inference: Inference,
+    clusters: str | None,
+    columns: tuple[str, str],
+    estimand: str | None,
+    groups: str | None,
+    positive: str | None,
+) -> EstimateReport:
+    """The analysis with the sampling design of the data set."""
+    human, llm = columns
     sample = sampled_rows(dataset, labels.labeled(human))
-    inference = _with_columns(inference or Inference(), dataset, llm, sample, clusters)
-    labels = labels.sampled(sample)
-    report = _analyze(dataset, labels, inference, estimand, groups, regress, outcome, family, positive)
+    inference = with_columns(inference, dataset, [llm], sample, clusters)
+    report = _analyze(dataset, labels.sampled(sample), inference, estimand, groups, positive)
     return replace(report, notes=(*labels.notes, *(() if sample is None else sample.notes), *report.notes))
 
 
@@ -88,28 +109,10 @@ def _analyze(
     inference: Inference,
     estimand: str | None,
     groups: str | None,
-    regress: Sequence[str],
-    outcome: str | None,
-    family: Family | None,
     positive: str | None,
 ) -> EstimateReport:
     """The analysis that the options of `estimate` ask for."""
     human, llm = labels.human, labels.llm
-    if regress or outcome is not None:
-        if groups is not None:
-            raise ConfigError("`groups` and `regress` are two analyses: give one of them.")
-        positive = labels.positive(positive)
-        goal = None if outcome is None else number_column(column_values(dataset, outcome), outcome)
-        return estimate_regression(
-            human,
-            llm,
-            {name: _predictor(dataset, name) for name in regress},
-            family=family or ("logistic" if goal is None and positive is not None else "linear"),
-            outcome=goal,
-            positive=positive,
-            label=labels.name if positive is None else f"{labels.name} = {positive}",
-            inference=inference,
-        )
     if groups is not None:
         members, positive = column_values(dataset, groups), labels.positive(positive)
         return estimate_difference(human, llm, members, positive=positive, inference=inference)
@@ -119,7 +122,7 @@ def _analyze(
         return estimate_f1(human, llm, prediction=labels.prediction, names=labels.names, inference=inference)
     if estimand in (None, "prevalence"):
         return estimate_prevalence(human, llm, names=labels.names, inference=inference)
-    raise ConfigError(f"`estimand` is {estimand!r}: give prevalence, mean or f1, or name `groups` or `regress`.")
+    raise ConfigError(f"`estimand` is {estimand!r}: give prevalence, mean or f1, or use `groups` or `formula`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,38 +191,3 @@ def _read_labels(
         values, notes = one_spelling([each for each, _ in read], known or (), normalize=normalize)
     prediction = values[2] if columns[2] else None
     return _Labels(columns[1], values[0], values[1], prediction, known, numeric, normalize, notes)
-
-
-def _with_columns(
-    inference: Inference,
-    dataset: Table,
-    llm: str,
-    sample: SampledRows | None,
-    clusters: str | None,
-) -> Inference:
-    """The settings with the probabilities, clusters and features of the data set."""
-    column = f"{llm}_confidence"
-    features: Floats | None = None
-    if column in (dataset.column_names or ()):
-        values = number_column(column_values(dataset, column), column)
-        missing = np.isnan(values)
-        if not missing.all():
-            features = np.column_stack([np.where(missing, values[~missing].mean(), values), missing])
-    return replace(
-        inference,
-        probabilities=None if sample is None else np.nan_to_num(sample.probabilities, nan=1.0),
-        clusters=None if clusters is None else _texts(column_values(dataset, clusters)),
-        features=features,
-    )
-
-
-def _texts(values: Sequence[Any]) -> Any:
-    return np.array([None if value is None or value != value else str(value) for value in values], dtype=object)
-
-
-def _predictor(dataset: Table, name: str) -> Any:
-    """A column of numbers, or the names of its categories: codes of a ClassLabel are not numbers to regress on."""
-    values = column_values(dataset, name)
-    if hasattr(column_feature(dataset, name), "int2str") or any(isinstance(value, str) for value in values):
-        return list(read_names(dataset, name)[0])
-    return number_column(values, name)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.estimation.estimands import Estimand, Quantity, Regression
+from hf_synthlabels.statistics.estimation.estimands import Estimand, Quantity
+from hf_synthlabels.statistics.estimation.estimate_notes import MIN_OF_A_GROUP, label_notes, undefined_reason
 from hf_synthlabels.statistics.estimation.estimators import PointEstimate, classical, dsl, naive, ppi, predicted_labels
-from hf_synthlabels.statistics.estimation.label_rows import FEW_LABELS, MIN_TO_LEARN, Inference, LabelRows
+from hf_synthlabels.statistics.estimation.label_rows import Inference, LabelRows
 from hf_synthlabels.statistics.estimation.variance import own_rows
 from hf_synthlabels.statistics.exhibits import align, shorten, wrap
 from hf_synthlabels.statistics.intervals import Interval, fields_as_json
 
 NAME_WIDTH = 30
 
-MIN_OF_A_GROUP = 10
-"""Human labels of a group, class or category below which it gets no interval."""
+ESTIMATORS = ("naive", "classical", "ppi", "dsl")
+
+
+@dataclass(frozen=True, slots=True)
+class StandardError:
+    """Standard error of an estimate; nan where it is undefined."""
+
+    error: float
+    dof: float
+    """Degrees of freedom of Student's t."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,8 @@ class QuantityEstimate:
     """Effective sample size of PPI++: human labels with the same precision; nan where nothing varies."""
     effective_dsl: float
     """Effective sample size of DSL."""
+    errors: Mapping[str, StandardError]
+    """Standard errors by estimator."""
     too_few: bool = False
     """Whether a group has too few human labels for an interval; then all but `naive` are nan."""
 
@@ -95,19 +104,24 @@ class EstimateReport:
 
     def text(self, width: int | None = None) -> str:
         """The table for a terminal that is `width` characters wide; None for any width."""
+        caption = (
+            f"{100 * self.level:g}% intervals; n: human labels; effective n: human labels with the same precision. "
+            "Naive intervals do not reflect LLM errors."
+        )
+        notes = [wrap(note, width) for note in self.notes]
+        return "\n\n".join(
+            [self.head(width), align(self._cells(width), {1, 6, 7}, width), wrap(caption, width), *notes]
+        )
+
+    def head(self, width: int | None = None) -> str:
+        """What is estimated, and from how many rows."""
         sampling = "equal" if self.equal_probabilities else "unequal, known"
         clusters = "" if self.n_clusters is None else f", in {self.n_clusters:,} clusters"
         counts = (
             f"rows {self.n_rows:,}, with an LLM label {self.n_labelled:,}, with a human label "
             f"{self.n_human:,}{clusters}; inclusion probabilities: {sampling}"
         )
-        head = "\n".join(part if width is None else wrap(part, width) for part in (self.what, counts))
-        caption = (
-            f"{100 * self.level:g}% intervals; n: human labels; effective n: human labels with the same precision. "
-            "Naive intervals do not reflect LLM errors."
-        )
-        notes = [wrap(note, width) for note in self.notes]
-        return "\n\n".join([head, align(self._cells(width), {1, 6, 7}, width), wrap(caption, width), *notes])
+        return "\n".join(part if width is None else wrap(part, width) for part in (self.what, counts))
 
     def _cells(self, width: int | None) -> list[tuple[str, ...]]:
         # In a narrow table the last two columns need not be side by side.
@@ -177,7 +191,7 @@ def estimate_all(
             estimate = _quantity_estimate(rows, quantity, *points)
             estimates.append(estimate)
             if math.isnan(estimate.classical.low) and not estimate.too_few:
-                reasons.setdefault(_undefined_reason(estimand, rows, dependent), []).append(estimate.name)
+                reasons.setdefault(undefined_reason(estimand, rows, dependent), []).append(estimate.name)
     undefined = [f"{', '.join(names)}: no estimate, because {reason}." for reason, names in reasons.items()]
     return EstimateReport(
         what=what,
@@ -188,19 +202,8 @@ def estimate_all(
         n_clusters=None if rows.clusters is None else rows.units,
         equal_probabilities=rows.probabilities is None,
         estimates=tuple(estimates),
-        notes=(*_notes(rows, estimates), *notes, *undefined),
+        notes=(*label_notes(rows, estimates), *notes, *undefined),
     )
-
-
-def rare_classes(names: Sequence[str], counts: Sequence[float]) -> list[str]:
-    """A note on classes with few human labels."""
-    rare = [f"{name} ({int(n)})" for name, n in zip(names, counts, strict=True) if n < MIN_OF_A_GROUP]
-    if not rare:
-        return []
-    return [
-        f"Classes with fewer than {MIN_OF_A_GROUP} human labels: {', '.join(rare)}. Their intervals are approximate. "
-        "Sample more rows of rare classes with `--design stratified --allocation equal`."
-    ]
 
 
 def _quantity_estimate(
@@ -238,61 +241,13 @@ def _quantity_estimate(
         lam=from_ppi.lam,
         effective_ppi=effective_n(from_ppi),
         effective_dsl=effective_n(from_dsl),
+        errors={
+            name: StandardError(math.nan if too_few and name != "naive" else _root(point.variance), point.dof)
+            for name, point in zip(ESTIMATORS, (from_llm, from_human, from_ppi, from_dsl), strict=True)
+        },
         too_few=too_few,
     )
 
 
-def _undefined_reason(estimand: Estimand, rows: LabelRows, dependent: Sequence[str]) -> str:
-    """Why the classical estimate is undefined."""
-    if dependent:
-        return f"{', '.join(dependent)} is a linear combination of other predictors: omit it"
-    if rows.n <= estimand.size:
-        return f"{rows.n:,} human labels are too few for {estimand.size:,} parameters"
-    if rows.clusters is not None and rows.units <= estimand.size:
-        return f"{rows.units:,} clusters with human labels are too few"
-    if not isinstance(estimand, Regression):
-        return "none of its rows has a human label"
-    x = estimand.predictors[rows.labeled]
-    if estimand.outcome is not None:
-        x = np.column_stack([x, rows.human[rows.labeled]])
-    if np.linalg.matrix_rank(x) < x.shape[1]:
-        return "in the human-labeled rows a predictor is constant or collinear with others"
-    if estimand.family == "logistic":
-        return "the predictors separate the classes of the human-labeled rows perfectly"
-    return "there are too few human labels"
-
-
-def _notes(rows: LabelRows, estimates: Sequence[QuantityEstimate]) -> list[str]:
-    notes = []
-    what = "human labels" if rows.clusters is None else "clusters with human labels"
-    if rows.units < FEW_LABELS:
-        notes.append(
-            f"There are only {rows.units:,} {what}. Below {FEW_LABELS} intervals may be too narrow, especially where "
-            "most labels are equal."
-        )
-    if rows.units < MIN_TO_LEARN:
-        notes.append(f"DSL needs at least {MIN_TO_LEARN} {what}.")
-    if unscored := int((~rows.scored).sum()):
-        notes.append(
-            f"{unscored:,} rows have no LLM label. The naive estimator omits them; the others use the mean LLM label "
-            "of the remaining rows."
-        )
-    if rows.finite:
-        notes.append(
-            f"Estimates are for these {len(rows.llm):,} rows, with the finite-population correction; they are less "
-            "certain for a larger population. Naive intervals have no width."
-        )
-    if rows.labeled.all():
-        notes.append("All rows have a human label, so the LLM adds nothing.")
-    elif (rows.human == rows.llm)[rows.labeled].all():
-        notes.append(
-            f"LLM and human labels are equal in all {rows.n:,} human-labeled rows. PPI++ and DSL intervals allow for "
-            "errors that these rows do not show."
-        )
-    census = rows.finite and rows.labeled.all()
-    constant = [each.name for each in estimates if each.classical.high == each.classical.low]
-    if constant and not census:
-        notes.append(f"{', '.join(constant)}: all human-labeled rows are equal, so other values are unobserved.")
-    if few := [each.name for each in estimates if each.too_few]:
-        notes.append(f"{', '.join(few)}: a group with fewer than {MIN_OF_A_GROUP} human labels gets no interval.")
-    return notes
+def _root(variance: float) -> float:
+    return math.sqrt(variance) if variance >= 0 else math.nan

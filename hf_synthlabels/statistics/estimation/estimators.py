@@ -45,6 +45,8 @@ class PointEstimate:
 
     interval: Interval
     variance: float
+    dof: float
+    """Degrees of freedom of the variance."""
     lam: float = math.nan
 
 
@@ -59,7 +61,7 @@ def naive(estimand: Estimand, rows: LabelRows, inference: Inference) -> list[Poi
         variance = error_variance(errors @ quantity.weights, rows, estimand.size, human_like=rows.scored)
         point = float(theta @ quantity.weights)
         interval = estimate_interval(quantity, point, variance, rows, inference.level, "naive", human_like=rows.scored)
-        estimates.append(PointEstimate(interval, variance.variance))
+        estimates.append(PointEstimate(interval, variance.variance, variance.dof))
     return estimates
 
 
@@ -74,7 +76,7 @@ def classical(estimand: Estimand, rows: LabelRows, inference: Inference) -> list
         variance = with_pseudo_errors(variance, quantity, estimand, theta, rows, terms, inference.level, uses_llm=False)
         point = float(theta @ quantity.weights)
         interval = estimate_interval(quantity, point, variance, rows, inference.level, "classical")
-        estimates.append(PointEstimate(interval, variance.total))
+        estimates.append(PointEstimate(interval, variance.total, variance.dof))
     return estimates
 
 
@@ -103,7 +105,7 @@ def _ppi(
     variance = with_pseudo_errors(variance, quantity, estimand, theta, rows, slope_terms, level, uses_llm=bool(lam))
     method = "PPI++" if lam else "PPI++, LLM not used"
     interval = estimate_interval(quantity, float(theta @ quantity.weights), variance, rows, level, method)
-    return PointEstimate(interval, variance.total, lam)
+    return PointEstimate(interval, variance.total, variance.dof, lam)
 
 
 def _llm_weights(rows: LabelRows) -> Floats:
@@ -149,7 +151,7 @@ def dsl(
     """DSL, from the `predicted_labels` of each split; nan without any."""
     if not predictions:
         undefined = Interval.undefined(inference.level, "DSL", rows.n)
-        return [PointEstimate(undefined, math.nan) for _ in estimand.quantities]
+        return [PointEstimate(undefined, math.nan, math.nan) for _ in estimand.quantities]
     start = solve(estimand, [(rows.weights, rows.human)])
     splits = [_dsl_of_split(estimand, rows, inference.level, prediction, start) for prediction in predictions]
     estimates = []
@@ -162,7 +164,7 @@ def dsl(
         dof, pseudo = (float(np.median([getattr(each, key) for each in variances])) for key in ("dof", "pseudo"))
         variance = ErrorVariance(total, dof, pseudo, uses_llm=True)
         interval = estimate_interval(quantity, median, variance, rows, inference.level, "DSL")
-        estimates.append(PointEstimate(interval, variance.total))
+        estimates.append(PointEstimate(interval, variance.total, variance.dof))
     return estimates
 
 

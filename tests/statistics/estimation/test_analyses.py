@@ -19,12 +19,11 @@ from hf_synthlabels.statistics.estimation.analyses import (
     estimate_f1,
     estimate_mean,
     estimate_prevalence,
-    estimate_regression,
 )
-from hf_synthlabels.statistics.estimation.estimands import Quantity, Regression, solve
+from hf_synthlabels.statistics.estimation.estimands import Family, Quantity, Regression, solve
 from hf_synthlabels.statistics.estimation.estimators import ppi
 from hf_synthlabels.statistics.estimation.label_rows import label_rows
-from tests.statistics.common import contains
+from tests.statistics.common import contains, regress
 
 Floats = NDArray[np.float64]
 N, LABELED = 480, 80
@@ -42,6 +41,10 @@ COEFFICIENTS = tuple(Quantity(str(k), tuple(row)) for k, row in enumerate(np.eye
 
 def hidden(values: Floats, labeled: int = LABELED) -> Floats:
     return np.where(np.arange(len(values)) < labeled, values, np.nan)
+
+
+def regression(family: Family = "linear") -> Regression:
+    return Regression(COEFFICIENTS, lambda _: DESIGN, lambda labels: labels[:, 0], 3, family)
 
 
 def test_means_equal_those_of_ppi_mean() -> None:
@@ -67,9 +70,9 @@ def test_naive_and_classical_regressions_match_statsmodels() -> None:
     sm = pytest.importorskip("statsmodels.api")
     predictors = {"x1": X1, "x2": X2}
     everyone = slice(0, N)
-    plain = estimate_regression(hidden(Y), F, predictors)
-    grouped = estimate_regression(hidden(Y), F, predictors, inference=Inference(clusters=CLUSTERS))
-    logistic = estimate_regression(hidden(YES), SAID, predictors, family="logistic")
+    plain = regress(hidden(Y), F, predictors)
+    grouped = regress(hidden(Y), F, predictors, inference=Inference(clusters=CLUSTERS))
+    logistic = regress(hidden(YES), SAID, predictors, family="logistic")
     for column, rows, values, binary in (("naive", everyone, F, SAID), ("classical", FIRST, Y, YES)):
         model = sm.OLS(values[rows], DESIGN[rows])
         fit = model.fit(cov_type="HC1", use_t=True)
@@ -83,10 +86,10 @@ def test_naive_and_classical_regressions_match_statsmodels() -> None:
     weights = 1 / PROBABILITIES[FIRST]
     fit = sm.WLS(Y[FIRST], DESIGN[FIRST], weights=weights).fit(cov_type="HC1")
     free = weights.sum() ** 2 / (weights**2).sum() - 3
-    weighted = estimate_regression(hidden(Y), F, predictors, inference=Inference(probabilities=PROBABILITIES))
+    weighted = regress(hidden(Y), F, predictors, inference=Inference(probabilities=PROBABILITIES))
     check(weighted, "classical", fit, stats.t.ppf(0.975, free) * fit.bse)
     # The label as a predictor.
-    predictor = estimate_regression(hidden(Y), F, {"x1": X1}, outcome=X2 + Y, label="tone")
+    predictor = regress(hidden(Y), F, {"x1": X1}, outcome=X2 + Y, label="tone")
     assert [each.name for each in predictor] == ["(intercept)", "x1", "tone"]
     fit = sm.OLS(X2 + Y, np.column_stack([np.ones(N), X1, F])).fit(cov_type="HC1", use_t=True)
     check(predictor, "naive", fit, np.ptp(fit.conf_int(), axis=1) / 2)
@@ -132,7 +135,7 @@ def test_ppi_regressions_match_ppi_python() -> None:
     for lam, (logistic_point, logistic_high) in PPI_LOGISTIC.items():
         for logistic, truth, guess in ((True, YES, SAID), (False, Y, F)):
             rows = label_rows(hidden(truth)[:, None], guess[:, None], Inference())
-            estimand = Regression(COEFFICIENTS, DESIGN, "logistic" if logistic else "linear")
+            estimand = regression("logistic" if logistic else "linear")
             estimates = ppi(estimand, rows, Inference(), lam=lam)
             theta = np.array([each.interval.estimate for each in estimates])
             # The root of the paper's equation, without our weights.
@@ -154,7 +157,7 @@ def test_ppi_regressions_match_ppi_python() -> None:
 
 def test_ppi_variance_matches_its_formula() -> None:
     rows, lam = label_rows(hidden(Y)[:, None], F[:, None], Inference()), 0.5
-    estimates = ppi(Regression(COEFFICIENTS, DESIGN), rows, Inference(), lam=lam)
+    estimates = ppi(regression(), rows, Inference(), lam=lam)
     fitted = DESIGN @ np.array([each.interval.estimate for each in estimates])
     inverse = np.linalg.inv(DESIGN.T @ DESIGN / N)
     residual = DESIGN * (fitted - Y)[:, None] - lam * DESIGN * (fitted - F)[:, None]
@@ -172,7 +175,7 @@ def test_dsl_solves_the_equation_of_the_paper(monkeypatch: pytest.MonkeyPatch) -
     inference = Inference(probabilities=PROBABILITIES, splits=1)
     pseudo = F + np.where(drawn, (Y - F) / PROBABILITIES, 0)
     assert estimate_mean(human, F, inference)["mean"].dsl.estimate == pytest.approx(pseudo.mean(), abs=1e-12)
-    report = estimate_regression(human, F, {"x1": X1, "x2": X2}, inference=inference)
+    report = regress(human, F, {"x1": X1, "x2": X2}, inference=inference)
     theta = np.linalg.solve(DESIGN.T @ DESIGN, DESIGN.T @ pseudo)
     assert [each.dsl.estimate for each in report] == pytest.approx(list(theta), abs=1e-10)
     # The sandwich of pseudo-labels; the part of labeled rows times n / (n - k).
@@ -247,12 +250,12 @@ def test_rows_without_an_llm_label_have_the_mean_of_the_others() -> None:
 
 
 def test_undefined_estimates_are_nan_with_a_note() -> None:
-    collinear = estimate_regression(hidden(Y), F, {"x": X1, "again": 2 * X1})
+    collinear = regress(hidden(Y), F, {"x": X1, "again": 2 * X1})
     assert math.isnan(collinear["x"].classical.estimate)
     assert any(note.startswith("(intercept), x, again: no estimate") for note in collinear.notes)
     # A predictor that determines the label has no finite coefficient.
     label, llm = (X1 > 0).astype(float), (F > 0).astype(float)
-    separated = estimate_regression(hidden(label), llm, {"x": X1}, family="logistic")
+    separated = regress(hidden(label), llm, {"x": X1}, family="logistic")
     assert math.isnan(separated["x"].classical.estimate)
     assert math.isnan(separated["x"].ppi.low)
     few = estimate_mean(hidden(Y, 5), F)
@@ -278,8 +281,9 @@ def test_the_seed_determines_the_report_and_its_json() -> None:
 
 
 def test_newton_finds_the_root_of_a_line() -> None:
-    regression = Regression((Quantity("a", (1, 0)),), np.column_stack([np.ones(4), [0.0, 1, 2, 3]]))
-    theta = solve(regression, [(np.ones(4), np.array([[1.0], [3], [5], [7]]))])
+    design = np.column_stack([np.ones(4), [0.0, 1, 2, 3]])
+    line = Regression((Quantity("a", (1, 0)),), lambda _: design, lambda labels: labels[:, 0], 2)
+    theta = solve(line, [(np.ones(4), np.array([[1.0], [3], [5], [7]]))])
     assert theta == pytest.approx([1, 2], abs=1e-12)
 
 
@@ -298,8 +302,7 @@ def test_invalid_rows_are_refused() -> None:
         ("`groups`", lambda: estimate_difference(human, F, [None] * 480)),
         ("`groups`", lambda: estimate_difference(human, F, ["a", "b"])),
         ("`human`", lambda: estimate_difference(human, F, ["a", "b"] * 240, positive="x")),
-        ("`x`", lambda: estimate_regression(human, F, {"x": human})),
-        ("`human`", lambda: estimate_regression(human, F, {"x": F}, family="logistic")),
+        ("`label`", lambda: regress(human, F, {"x": F}, family="logistic")),
         ("`prediction`", lambda: estimate_f1(["a"], ["a"], prediction=["a", "b"])),
         ("`human`", lambda: estimate_mean(["5"], ["6"])),
         ("`llm` has 1 rows", lambda: estimate_prevalence(["a"], ["b"], names=["a"])),
@@ -315,8 +318,7 @@ def test_invalid_options_are_refused() -> None:
         ("folds", lambda: Inference(folds=1)),
         ("splits", lambda: Inference(splits=0)),
         ("clusters", lambda: Inference(finite=True, clusters=[1, 2])),
-        ("family", lambda: estimate_regression([1.0], [1.0], {}, family="probit")),  # type: ignore[arg-type]
-        ("predictors", lambda: estimate_regression([1.0], [1.0], {"label": [1.0]})),
+        ("family", lambda: regress([1.0], [1.0], {}, family="probit")),
     ]
     for field, call in cases:
         with pytest.raises(ConfigError, match=f"`{field}`"):

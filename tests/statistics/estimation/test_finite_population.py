@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.statistics import Inference
-from hf_synthlabels.statistics.estimation.analyses import estimate_mean, estimate_prevalence, estimate_regression
-from tests.statistics.common import contains
+from hf_synthlabels.statistics.estimation.analyses import estimate_mean, estimate_prevalence
+from tests.statistics.common import contains, regress
 
 FINITE = Inference(finite=True, splits=2)
 
@@ -77,7 +77,7 @@ def test_intervals_cover_the_value_of_these_rows() -> None:
         some = [value if chosen else None for value, chosen in zip(truth.tolist(), drawn, strict=True)]
         inference = Inference(finite=True, splits=2, probabilities=probabilities.tolist())
         unequal = estimate_mean(some, llm, inference)["mean"]
-        line = estimate_regression(human, llm, {"x": x.tolist()}, inference=FINITE)["x"]
+        line = regress(human, llm, {"x": x.tolist()}, inference=FINITE)["x"]
         slope = np.polyfit(x, truth, 1)[0]
         cases = (("equal", equal, truth.mean()), ("unequal", unequal, truth.mean()), ("regression", line, slope))
         for design, estimate, value in cases:

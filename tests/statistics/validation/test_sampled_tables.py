@@ -95,11 +95,11 @@ def test_estimate_reads_the_columns_of_its_options() -> None:
             "author": (np.arange(600) // 5).tolist(),
         }
     )
-    regression = estimate(rows, regress=["words"])
+    regression = estimate(rows, formula="llm_label ~ words")
     assert [each.name for each in regression] == ["(intercept)", "words"]
     assert regression["words"].ppi.low > 0
     assert regression.what.startswith("logistic")
-    predictor = estimate(rows, outcome="words")
+    predictor = estimate(rows, formula="words ~ llm_label")
     assert [each.name for each in predictor] == ["(intercept)", "llm_label = yes"]
     assert predictor["llm_label = yes"].dsl.low > 0
     assert estimate(rows, groups="side")["right - left"].ppi.n == 150
@@ -107,7 +107,7 @@ def test_estimate_reads_the_columns_of_its_options() -> None:
     assert estimate(rows, clusters="author").n_clusters == 30
     with pytest.raises(ConfigError, match="`estimand`"):
         estimate(rows, estimand="median")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="`groups` and `regress`"):
-        estimate(rows, groups="side", regress=["words"])
+    with pytest.raises(ConfigError, match="`formula`"):
+        estimate(rows, groups="side", formula="llm_label ~ words")
     with pytest.raises(DataError, match="`lenght`"):
-        estimate(rows, regress=["lenght"])
+        estimate(rows, formula="llm_label ~ lenght")

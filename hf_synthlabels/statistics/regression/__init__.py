@@ -1,0 +1,1 @@
+"""Regressions by formula, with LLM labels on either side."""
