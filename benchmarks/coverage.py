@@ -7,7 +7,8 @@
 A table is a function of the number of simulated studies and of a seed that returns a heading and rows. To add one,
 decorate it with `@coverage_table("name")`; for the page, add a line to `SUMMARY`. Each share has its Wilson interval.
 The tables are CSV files next to the page, which shows the lowest and the highest coverage of each.
-The tables on `validate` are in `coverage_validation.py`, those on students in `coverage_arms.py`.
+The tables on `validate` are in `coverage_validation.py`, those on students in `coverage_arms.py`, and those on
+regressions in `coverage_formulas.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import benchmarks.coverage_arms
-import benchmarks.coverage_validation  # noqa: F401 - both register their tables
+import benchmarks.coverage_formulas
+import benchmarks.coverage_validation  # noqa: F401 - they register their tables
 from benchmarks.coverage_tables import TABLES, Table, coverage_table, share_of
 from benchmarks.documents import put_block, read_csv, table, write_csv
 from hf_synthlabels.statistics import BootstrapConfig, Inference, Interval, draw_sample
@@ -47,6 +49,7 @@ SUMMARY: tuple[tuple[str, str, Sequence[str]], ...] = (
     ("shares of rare classes", "rare", CORRECTED),
     ("shares of groups, 12 to 60 labels", "groups", CORRECTED),
     ("shares, samples on top of samples", "topped_up", CORRECTED),
+    ("regressions, LLM labels as outcome and predictor", "formulas", CORRECTED),
     ("means over 5 to 14 tasks", "pooled", ("SD 0.03, within 0.01", "SD 0.03, within 0.03", "SD 0.17, within 0.03")),
     ("two students, 1 seed", "seeds", ("1 seed",)),
     ("two students, 5 seeds", "seeds", ("5 seeds",)),

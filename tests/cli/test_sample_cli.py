@@ -132,10 +132,19 @@ def test_plans(run: Run, tmp_path: Path) -> None:
 
 def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None:
     label = {"label": lambda row: truth(row) if row % 4 == 0 else None, "side": lambda row: "l" if row % 2 else "r"}
-    write(tmp_path / "labelled.jsonl", **label)
+    write(tmp_path / "labelled.jsonl", **label, length=lambda row: row % 13 + 3 * (truth(row) == "good"))
     code, out, _ = run("estimate", "labelled.jsonl", "--formula", "llm_label ~ words", "--positive", "good")
     assert code == 0
     assert "logistic regression: llm_label ~ words" in out
+    command = ["estimate", "labelled.jsonl", "--formula", "length ~ tone + words", "--variable", "tone=llm_label:label"]
+    code, out, _ = run(*command, "--estimator", "dsl", "-o", "table.tex")
+    assert code == 0
+    assert "tone = good" in (tmp_path / "table.tex").read_text(encoding="utf-8")
+    assert "Naive  " not in out
+    for more in (["--variable", "tone"], ["--groups", "side"], ["-o", "table.xlsx"], ["--estimator", "best"]):
+        code, _, err = run(*command, *more)
+        assert code == 2, more
+        assert len(err.strip().splitlines()) == 1, err
     write(tmp_path / "labelled.jsonl", **{**label, "label": lambda row: truth(row) if row % 3 < 2 else None})
     assert "r - l" in run("estimate", "labelled.jsonl", "--groups", "side", "--positive", "good")[1]
 

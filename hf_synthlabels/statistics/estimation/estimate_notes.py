@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -25,6 +26,14 @@ class Estimated(Protocol):
     @property
     def classical(self) -> Interval:
         """From human labels only."""
+
+    @property
+    def ppi(self) -> Interval:
+        """By PPI++."""
+
+    @property
+    def dsl(self) -> Interval:
+        """By DSL."""
 
     @property
     def too_few(self) -> bool:
@@ -92,6 +101,18 @@ def label_notes(rows: LabelRows, estimates: Sequence[Estimated]) -> list[str]:
     constant = [each.name for each in estimates if each.classical.high == each.classical.low]
     if constant and not census:
         notes.append(f"{', '.join(constant)}: all human-labeled rows are equal, so other values are unobserved.")
+    notes += _unsolved(rows, estimates)
     if few := [each.name for each in estimates if each.too_few]:
         notes.append(f"{', '.join(few)}: a group with fewer than {MIN_OF_A_GROUP} human labels gets no interval.")
+    return notes
+
+
+def _unsolved(rows: LabelRows, estimates: Sequence[Estimated]) -> list[str]:
+    """Notes on estimates that human labels have and a corrected estimator does not."""
+    notes = []
+    for method, name in (("ppi", "PPI++"), ("dsl", "DSL")):
+        defined = [each for each in estimates if not math.isnan(each.classical.low)]
+        terms = [each.name for each in defined if math.isnan(getattr(each, method).low)]
+        if terms and not (method == "dsl" and rows.units < MIN_TO_LEARN):
+            notes.append(f"{', '.join(terms)}: {name} has no solution with so few human labels: label more rows.")
     return notes

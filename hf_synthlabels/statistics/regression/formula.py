@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.statistics.exhibits import shorten
 from hf_synthlabels.statistics.regression.factors import Factor, parse_factor
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 Product = tuple[tuple[str, bool], ...]
 """Factors that are multiplied, each with whether its reference level is left out; empty for the intercept."""
+
+MAX_SHOWN = 100
+"""Characters of a formula in an error."""
 
 EXAMPLE = "such as 'bias ~ topic * year'"
 
@@ -75,23 +79,26 @@ def parse_formula(text: str) -> Formula:
     from formulaic import Formula as Parsed
     from formulaic.errors import FormulaicError
 
+    shown = shorten(text, MAX_SHOWN)
     if "~" not in text:
-        raise ConfigError(f"`formula` is {text!r}, without `~`: give 'outcome ~ predictors', {EXAMPLE}.")
+        raise ConfigError(f"`formula` is {shown!r}, without `~`: give 'outcome ~ predictors', {EXAMPLE}.")
     try:
         parsed: Any = Parsed(text)
-        left, right = list(parsed.lhs), list(parsed.rhs)
-    except (FormulaicError, AttributeError, SyntaxError, TypeError, ValueError) as error:
-        reason = next(iter(str(error).strip().splitlines()), "it cannot be read").rstrip(".")
-        raise ConfigError(f"`formula` is {text!r}: {reason}. Give 'outcome ~ predictors', {EXAMPLE}.") from None
+        left, right = list(getattr(parsed, "lhs", ())), list(getattr(parsed, "rhs", ()))
+    except (FormulaicError, SyntaxError, TypeError, ValueError, RecursionError) as error:
+        # Formulaic's messages go on about its own interface, and those of SyntaxError about Python.
+        reason = str(error).strip().split(".")[0].split(" (")[0] if isinstance(error, FormulaicError) else ""
+        reason = reason or "it is not a valid formula"
+        raise ConfigError(f"`formula` is {shown!r}: {reason}. Give 'outcome ~ predictors', {EXAMPLE}.") from None
     if any(not hasattr(term, "factors") for term in (*left, *right)):
-        raise ConfigError(f"`formula` is {text!r}: `|` is not supported; give one outcome and its predictors.")
+        raise ConfigError(f"`formula` is {shown!r}: `|` is not supported; give one outcome and its predictors.")
     outcomes = [_read(factor) for term in left for factor in term.factors]
     if len(outcomes) != 1 or outcomes[0] is None:
-        raise ConfigError(f"`formula` is {text!r}: give exactly one outcome before `~`, {EXAMPLE}.")
+        raise ConfigError(f"`formula` is {shown!r}: give exactly one outcome before `~`, {EXAMPLE}.")
     factors: dict[str, Factor] = {}
     terms = [_term(term.factors, factors) for term in right]
     if not terms:
-        raise ConfigError(f"`formula` is {text!r}: give at least one predictor after `~`, {EXAMPLE}.")
+        raise ConfigError(f"`formula` is {shown!r}: give at least one predictor after `~`, {EXAMPLE}.")
     if repeated := set(outcomes[0].columns) & {name for factor in factors.values() for name in factor.columns}:
         raise ConfigError(f"`formula` has `{repeated.pop()}` as outcome and as predictor: remove one of them.")
     return Formula(" ".join(text.split()), outcomes[0], tuple(terms), factors)
