@@ -32,9 +32,7 @@ def estimate(
         str | None, typer.Option(help="prevalence, mean or f1 (default: depends on the task type).")
     ] = None,
     groups: Annotated[str | None, typer.Option(help="Column with groups; estimates their differences.")] = None,
-    formula: Annotated[
-        str | None, typer.Option(help="Regression, e.g. 'bias ~ topic * year + C(outlet)'. See docs/estimate.md.")
-    ] = None,
+    formula: Annotated[str | None, typer.Option(help="Regression, e.g. 'bias ~ topic * year + C(outlet)'.")] = None,
     variable: Annotated[
         list[str] | None,
         typer.Option(

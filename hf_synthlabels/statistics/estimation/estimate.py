@@ -76,7 +76,7 @@ def estimate(
     inference = inference or Inference()
     if formula is not None:
         if groups or estimand:
-            raise ConfigError("`formula` is an analysis of its own: leave out `groups` and `estimand`.")
+            raise ConfigError("`formula` cannot be combined with `groups` or `estimand`: leave them out.")
         declared = with_default(dataset, variables, human, llm)
         data = formula_data(dataset, formula, declared, clusters, inference, normalize=normalize_labels)
         return estimate_columns(formula, data, family=family, positive=positive)

@@ -65,8 +65,10 @@ class Coefficient:
 
     @property
     def odds_text(self) -> str:
-        """The odds ratio with three significant digits."""
-        return "-" if math.isnan(self.odds_ratio) else f"{self.odds_ratio:.3g}"
+        """The odds ratio with two decimals, or three digits where it is small or large."""
+        if math.isnan(self.odds_ratio):
+            return "-"
+        return f"{self.odds_ratio:.2f}" if 0.1 <= self.odds_ratio < 1000 else f"{self.odds_ratio:.3g}"
 
 
 def _style(error: float) -> str:

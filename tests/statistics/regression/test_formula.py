@@ -195,7 +195,7 @@ def dataset(**more: Any) -> Dataset:
 
 def test_variables_come_from_provenance_or_options() -> None:
     rows = dataset()
-    records = [
+    records: list[dict[str, Any]] = [
         {"column": "tone", "human": "tone_human"},
         {"column": "topic", "human": None},
         {"column": "inclusion_probability", "human": "topic_human", "llm": "topic"},

@@ -57,7 +57,8 @@ def fit(right: str, labeled: Any, *, classes: bool = False, inference: Inference
 
 def values(report: RegressionReport, estimator: str) -> Floats:
     """Estimates and standard errors, shape (terms, 2)."""
-    return np.array([[each.estimate, each.se] for each in report.coefficients([estimator])])
+    numbers: Floats = np.array([[each.estimate, each.se] for each in report.coefficients([estimator])])
+    return numbers
 
 
 @pytest.mark.parametrize("right", FORMULAS)
@@ -106,10 +107,13 @@ def row_moment(theta: Floats, row: int, *, human: bool, logistic: bool) -> Float
     topic = TOPIC[row] if human else LLM_TOPIC[row]
     law, war, z = float(topic == "law"), float(topic == "war"), YEAR[row] / 10
     x = np.array([1.0, law, war, z, law * z, war * z])
+    score = float(x @ theta)
     if logistic:
-        outcome = float((LEFT if human else LLM_LEFT)[row] == "left")
-        return x * (outcome - 1 / (1 + math.exp(-float(x @ theta))))
-    return x * ((TONE if human else LLM_TONE)[row] - float(x @ theta))
+        residual = float((LEFT if human else LLM_LEFT)[row] == "left") - 1 / (1 + math.exp(-score))
+    else:
+        residual = float((TONE if human else LLM_TONE)[row]) - score
+    moment: Floats = x * residual
+    return moment
 
 
 def root(total: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
@@ -117,7 +121,7 @@ def root(total: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
     found = optimize.root(total, np.zeros(6), method="hybr", options={"xtol": 1e-13})
     step = 1e-6
     slope = np.column_stack([(total(found.x + d) - total(found.x - d)) / (2 * step) for d in step * np.eye(6)])
-    return found.x, slope
+    return np.asarray(found.x, dtype=np.float64), slope
 
 
 def small(*, logistic: bool, probabilities: Floats | None = None) -> RegressionReport:

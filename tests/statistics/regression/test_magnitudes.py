@@ -134,7 +134,7 @@ def test_unusable_categories_are_refused() -> None:
         (["a", 1.0] * (N // 2), "250 rows, numbers"),
     ):
         with pytest.raises(DataError, match=f"`x`.*{message}"):
-            regress(hidden(y), y, {"x": values})  # type: ignore[dict-item]
+            regress(hidden(y), y, {"x": values})
 
 
 def test_notes_give_the_reason_of_an_undefined_coefficient() -> None:
