@@ -28,6 +28,8 @@ DESIGNS = {
 def dataset_card(facts: DatasetFacts) -> str:
     """Render the README.md of an annotated dataset from recorded facts."""
     prompt, name = facts.prompt, facts.repo.rpartition("/")[2]
+    # Several splits are written into a folder.
+    output = "again.parquet" if len(facts.splits) == 1 else "again"
     body = rendered(
         "dataset.md",
         facts=facts,
@@ -45,7 +47,7 @@ def dataset_card(facts: DatasetFacts) -> str:
         samples=[(sample_text(sample), strata_table(sample)) for sample in facts.samples],
         limitations=[line for report in facts.validations for line in passages.limitations(report)],
         reproduce=f"hf-synthlabels pull {facts.repo} -o {name}\n"
-        f"hf-synthlabels annotate {name}/{facts.recipe_file} -o again.parquet",
+        f"hf-synthlabels annotate {name}/{facts.recipe_file} -o {output}",
     )
     return str(DatasetCard.from_template(dataset_metadata(facts), template_str=CARD_TEMPLATE, body=body))
 

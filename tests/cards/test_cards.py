@@ -336,6 +336,12 @@ def test_card_of_a_student_has_its_held_out_scores_with_intervals() -> None:
     assert "No score with a confidence interval" not in card
 
 
+def test_card_of_several_splits_reproduces_them_in_a_folder(facts: DatasetFacts) -> None:
+    splits = (*facts.splits, SplitFacts("test", 5, 200, {"llm_label": {"labelled": 5}}))
+    for card, output in ((facts, "again.parquet"), (replace(facts, splits=splits), "again")):
+        assert f"annotate tickets/annotation/recipe.yaml -o {output}\n" in dataset_card(card)
+
+
 def empty_sections(card: str) -> list[str]:
     """Headings without content: the next heading is not deeper, or there is none."""
     body = outside_code(DatasetCard(card).text)

@@ -30,6 +30,8 @@ MEANINGS: Mapping[NonInferiority, str] = {
 }
 
 
+WORSE = "so human labels are better, but whether the loss is within the margin of {margin:g} is open"
+
 SIDES = {
     "is better than": "better",
     "is worse than": "worse",
@@ -55,7 +57,10 @@ class MoreRows(NamedTuple):
 
 def evidence(case: Case, margin: float, n_cases: int) -> str:
     """The deciding difference in one sentence, with the rows, the scores and the margin."""
-    meaning = MEANINGS[non_inferiority(case.decides, margin)].format(margin=margin)
+    finding = non_inferiority(case.decides, margin)
+    meaning = (WORSE if finding == "inconclusive" and case.decides.high < 0 else MEANINGS[finding]).format(
+        margin=margin
+    )
     pair, task, student = case.pairs[0], case.pairs[0].task, case.pairs[0].llm.student
     labels = "LLM labels" if n_cases == 1 else f"LLM labels of {pair.llm.labels!r}"
     if len(case.pairs) > 1:
