@@ -70,6 +70,9 @@ def read_document(text: str, document: Path, reader: Reader, provider: str) -> N
             assert block.no_run, f"{where}: says not why it is not run"
         elif block.file is not None:
             reader.file(block, provider)
+        elif block.output is not None:
+            missing = block.missing_from(reader.printed)
+            assert missing is None, f"{where}: is not printed:\n{missing}\nprinted:\n{reader.printed[-6000:]}"
         elif block.language == "python":
             reader.python(block.text, where)
         elif block.language in SHELL:
@@ -100,6 +103,7 @@ class Reader:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, apart: bool) -> None:
         self.folder, self.monkeypatch, self.apart = folder, monkeypatch, apart
         self.session: list[str] = []
+        self.printed = ""
         self.names: dict[str, Any] = {"__name__": "__main__"}
 
     def file(self, block: Block, provider: str) -> None:
@@ -118,43 +122,47 @@ class Reader:
         """Run a block after those before it."""
         self.session.append(text)
         if self.apart:
-            run_or_fail([sys.executable, "-c", "\n".join(self.session)], self.folder, where)
+            self.printed += run_or_fail([sys.executable, "-c", "\n".join(self.session)], self.folder, where)
             return
-        with told(where):
+        with self.recorded(where):
             exec(compile(text, where, "exec"), self.names)
 
-    def command(self, words: list[str], where: str) -> None:
-        """Run `hf-synthlabels` with these words."""
+    def command(self, words: list[str], where: str, status: int = 0) -> None:
+        """Run `hf-synthlabels` with these words; it must end with this exit status."""
         if self.apart:
-            run_or_fail([str(Path(sys.executable).parent / "hf-synthlabels"), *words], self.folder, where)
+            program = str(Path(sys.executable).parent / "hf-synthlabels")
+            self.printed += run_or_fail([program, *words], self.folder, where, status)
             return
         self.monkeypatch.setattr(sys, "argv", ["hf-synthlabels", *words])
-        with told(where):
+        with self.recorded(where):
             with pytest.raises(SystemExit) as ended:
                 main()
-            assert not ended.value.code, f"status {ended.value.code}"
+            assert (ended.value.code or 0) == status, f"status {ended.value.code}"
+
+    @contextmanager
+    def recorded(self, where: str) -> Iterator[None]:
+        """Keep what a block prints, show it if the block fails, and restore the environment."""
+        out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                yield
+        except (Exception, SystemExit) as error:
+            raise AssertionError(
+                f"{where}\n{out.getvalue()[-2000:]}\n{err.getvalue()[-2000:]}\n{error!r}"
+            ) from error
+        finally:
+            self.printed += out.getvalue()
+            os.environ.clear()
+            os.environ.update(before)
 
     def line(self, line: str, where: str) -> None:
         """Run a command of this package; check that other commands could be run."""
         words = shlex.split(line, comments=True)
         if words and words[0] == "hf-synthlabels":
-            self.command(words[1:], where)
+            status = re.search(r"# exit status (\d)$", line)
+            self.command(words[1:], where, int(status[1]) if status else 0)
         elif words:
             check_other(words, self.folder, where)
-
-
-@contextmanager
-def told(where: str) -> Iterator[None]:
-    """What is printed is swallowed, and told where something fails; the environment is put back."""
-    out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            yield
-    except (Exception, SystemExit) as error:
-        raise AssertionError(f"{where}\n{out.getvalue()[-2000:]}\n{err.getvalue()[-2000:]}\n{error!r}") from error
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def check_other(words: list[str], folder: Path, where: str) -> None:
@@ -178,10 +186,12 @@ def check_other(words: list[str], folder: Path, where: str) -> None:
             pytest.fail(f"{where}: what is {other!r}?")
 
 
-def run_or_fail(command: list[str], folder: Path, where: str) -> None:
+def run_or_fail(command: list[str], folder: Path, where: str, status: int = 0) -> str:
+    """Run a command, and return what it printed."""
     environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / ".cache")}
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
-    assert run.returncode == 0, f"{where}\n{run.stdout[-2000:]}\n{run.stderr[-2000:]}"
+    assert run.returncode == status, f"{where}\n{run.stdout[-2000:]}\n{run.stderr[-2000:]}"
+    return run.stdout
 
 
 def test_blocks_know_language_line_file_and_reason() -> None:
@@ -195,6 +205,23 @@ def test_blocks_know_language_line_file_and_reason() -> None:
         Block("yaml", "a: 1\n", 6, file="r.yaml"),
         Block("bash", "ls\n", 10, no_run="a server"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("comment", "text", "missing"),
+    [
+        ("output", "rows 2\nn = 3\n", None),
+        ("output", "rows 2\n...\nend\n", None),
+        ("output", "took … s\n", None),
+        ("output", "n = 4\n", "n = 4\n"),
+        ("output", "n = 3\n...\nrows 2\n", "rows 2\n"),
+        ("output: numbers vary", "rows  12\nn = 0.45\n", None),
+        ("output: numbers vary", "lines 2\n", "lines 2\n"),
+    ],
+)
+def test_output_blocks_are_compared_with_what_was_printed(comment: str, text: str, missing: str | None) -> None:
+    (block,) = blocks(f"<!-- {comment} -->\n```text\n{text}```\n")
+    assert block.missing_from("rows 2\nn = 3\ntook 1.5 s\nend\n") == missing
 
 
 def test_documents_name_every_verb_of_the_command_line() -> None:

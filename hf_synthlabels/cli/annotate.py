@@ -96,14 +96,23 @@ def plan(
     rows: Annotated[int | None, typer.Option(help="Plan only the first N rows of each split.")] = None,
     sample: Annotated[int, typer.Option(help="Number of requests sampled to estimate lengths.")] = 100,
     seed: Annotated[int, typer.Option(help="Random seed for sampling requests.")] = 0,
+    prompt: Annotated[
+        bool, typer.Option("--prompt", help="Print the prompt of the first row instead, as the model receives it.")
+    ] = False,
     as_json: JsonOption = False,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Show requests, tokens and cost of a recipe; sends nothing.
 
     Example: hf-synthlabels plan recipe.yaml
+
+    Example: hf-synthlabels plan recipe.yaml --prompt
     """
     from hf_synthlabels.annotation import plan as make_plan
+    from hf_synthlabels.annotation.planning.dry_run import first_prompt
 
+    if prompt:
+        print(first_prompt(recipe))
+        return
     run_plan = make_plan(recipe, rows=rows, sample=sample, seed=seed)
     print(run_plan.to_json() if as_json else run_plan)

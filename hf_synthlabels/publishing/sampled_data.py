@@ -120,7 +120,7 @@ def _with_sample(rows: Any, sample: HumanSample, record: dict[str, Any]) -> Any:
 def annotation_sheet(rows: Any, sample: HumanSample, *, human: str = "label", llm: str = "llm_label") -> Any:
     """Build the annotation sheet: row number, digest, texts and an empty label; without the LLM's columns."""
     drawn = rows.select(list(sample.rows))
-    hidden = _hidden(drawn, llm)
+    hidden = sorted({*_hidden(drawn, llm), *_recorded_answers(drawn)} - {human})
     texts = sheet_texts(drawn, human, llm)
     digests = [row_digest(row, texts) for row in drawn.select_columns(texts)] if texts else [""] * len(drawn)
     given = label_texts(drawn, human) if human in drawn.column_names else [None] * len(drawn)
@@ -145,6 +145,12 @@ def sheet_texts(rows: Any, human: str, llm: str) -> list[str]:
 def _hidden(rows: Any, llm: str) -> list[str]:
     """Columns hidden from annotators: the LLM's, and the sampling design."""
     return [name for name in rows.column_names if name in (llm, PROBABILITY) or name.startswith(f"{llm}_")]
+
+
+def _recorded_answers(rows: Any) -> list[str]:
+    """Columns with the answers that an LLM label column was read from."""
+    columns = {record.get("annotator", {}).get("column") for record in provenance(rows)}
+    return [name for name in rows.column_names if name in columns]
 
 
 def write_sampled(rows: Any, output: str | Path) -> list[Path]:

@@ -13,9 +13,10 @@ import pytest
 
 import hf_synthlabels
 from hf_synthlabels.annotation import Recipe, annotate_to_files, plan
+from hf_synthlabels.annotation.planning.dry_run import first_prompt
 from hf_synthlabels.clients import ResponseStore, Run
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
-from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.resources import store_path
 from tests.servers.chat import LabelServer
 
@@ -134,6 +135,28 @@ def test_what_is_asked_for_makes_answers_longer(subtests: pytest.Subtests, tmp_p
             plain = plan(recipe(tmp_path, URL))
             longer = plan(recipe(tmp_path, URL, task=task, **annotator))
             assert longer.likely_answer_tokens > plain.likely_answer_tokens
+
+
+@pytest.mark.parametrize("response_format", ["text", "json_schema"])
+def test_shown_prompt_is_the_one_that_is_sent(tmp_path: Path, response_format: str) -> None:
+    answer = "film" if response_format == "text" else '{"label": "film"}'
+    with LabelServer(lambda _: answer) as server:
+        shown = recipe(tmp_path, server.base_url, count=1, response_format=response_format)
+        prompt = first_prompt(shown)
+        assert server.bodies == []
+        annotate_to_files(shown, tmp_path / "out.jsonl")
+    (body,) = server.bodies
+    parts = [f"--- {message['role']}\n{message['content']}" for message in body["messages"]]
+    if response_format == "json_schema":
+        parts.append(f"--- JSON schema of the answer\n{json.dumps(body['response_format']['json_schema']['schema'])}")
+    assert prompt == "\n".join(parts)
+
+
+def test_a_source_without_text_has_no_prompt(tmp_path: Path) -> None:
+    empty = recipe(tmp_path, URL, count=1)
+    (tmp_path / "rows.jsonl").write_text('{"text": ""}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="source"):
+        first_prompt(empty)
 
 
 @pytest.mark.parametrize("kind", ["multi-label", "text-scale", "token-classification"])

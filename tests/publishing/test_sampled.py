@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from hf_synthlabels import provenance
+from hf_synthlabels import annotate, provenance
 from hf_synthlabels.cards import CardFields
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing import AnnotatedData, annotation_sheet, dataset_upload, import_labels, sample_rows
@@ -47,6 +47,21 @@ def test_labels_come_back_in_the_type_of_the_llms() -> None:
     wrong = sheet.remove_columns("label").add_column("label", ["a"] * 19 + ["zz"])
     with pytest.raises(DataError, match="`label` is 'zz' in the sheet: give one of a, b"):
         import_labels(drawn, wrong)
+
+
+def test_sheet_hides_recorded_answers() -> None:
+    rows = Dataset.from_dict({"text": [f"t{row}" for row in range(20)], "answer": ["a", "b"] * 10})
+    recipe = {
+        "name": "replayed",
+        "source": {"path": "json"},
+        "task": {"kind": "text-classification", "labels": ["a", "b"]},
+        "annotator": {"client": "recorded", "column": "answer"},
+    }
+    drawn, sample = sample_rows(annotate(rows, recipe), 5)
+    sheet = annotation_sheet(drawn, sample)
+    assert sheet.column_names == ["row_digest", "row", "text", "label"]
+    filled = sheet.remove_columns("label").add_column("label", ["a"] * 5)
+    assert import_labels(drawn, filled).new == 5
 
 
 MERGES: dict[str, tuple[list[Any], list[str], list[Any]]] = {

@@ -1,13 +1,15 @@
-"""Dry run: the requests of a recipe or a judge with their cache keys and stored answers, without sending any."""
+"""Dry run: the requests of a recipe or a judge, their prompts and stored answers, without sending any."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from hf_synthlabels.annotation.compiled import AnnotationJob
+from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe
+from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.clients import (
     Completion,
     Failure,
@@ -19,6 +21,7 @@ from hf_synthlabels.clients import (
 from hf_synthlabels.clients.factory import client_identity
 from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.clients.store.payloads import stored_completion
+from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Annotation
 
 LOOKUP_ROWS = 500
@@ -48,6 +51,28 @@ def dry_run(job: AnnotationJob, response_format: ResponseFormat) -> DryRun:
     prompt = job.prompt(as_json=response_format != "text")
     keys = RequestKeys(client_identity(job.client, job.client_use({}), response_format))
     return DryRun(job.annotator(prompt, ScriptedClient({})).requests, keys)
+
+
+def first_prompt(recipe: RecipeLike) -> str:
+    """The messages of a recipe's first request, and the JSON schema if one is sent.
+
+    With `response_format: auto` the schema is shown, because it is tried first.
+
+    Raises:
+        DataError: the source has no row with text.
+        SynthLabelsError: the recipe or its source cannot be read.
+    """
+    job = compile_recipe(recipe)
+    response_format = "json_schema" if job.response_format == "auto" else job.response_format
+    splits = load_source(job.recipe).values()
+    requests = (request for part in splits for request, _ in dry_run(job, response_format).requests(part))
+    request = next(requests, None)
+    if request is None:
+        raise DataError("`source` has no row with text, so no request would be sent. Check `task.text`.")
+    blocks = [f"--- {message.role}\n{message.content}" for message in request.messages]
+    if response_format == "json_schema":
+        blocks.append(f"--- JSON schema of the answer\n{json.dumps(request.response_schema, ensure_ascii=False)}")
+    return "\n".join(blocks)
 
 
 class StoredAnswers:

@@ -93,7 +93,8 @@ class Plan:
             *(("note", note) for note in self.notes),
         ]
         shown = [f"  {name:<14}{words}" for name, words in lines if words]
-        return "\n".join([f"{self.name}, model {self.model}", *shown])
+        model = f", model {self.model}" if self.model else ""
+        return "\n".join([self.name + model, *shown])
 
     def _cost(self) -> str:
         if self.low_usd is None or self.likely_usd is None:
