@@ -147,9 +147,7 @@ class Reader:
             with redirect_stdout(out), redirect_stderr(err):
                 yield
         except (Exception, SystemExit) as error:
-            raise AssertionError(
-                f"{where}\n{out.getvalue()[-2000:]}\n{err.getvalue()[-2000:]}\n{error!r}"
-            ) from error
+            raise AssertionError(f"{where}\n{out.getvalue()[-2000:]}\n{err.getvalue()[-2000:]}\n{error!r}") from error
         finally:
             self.printed += out.getvalue()
             os.environ.clear()

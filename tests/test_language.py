@@ -59,7 +59,7 @@ BANNED = {
     r"[\d.]+ %(?![\w(}])": "95%, without the space",
     r"&#91;": "[",
     # The row status is written `labelled`.
-    r"(?<![`'\">])(?:\w+-)*(?:[a-z]*)labell(?:ed|ing)(?![`'\"]| [\d|{`(]|, abstained)": "labeled",
+    r"(?<![`'\">])(?:\w+-)*(?:[a-z]*)labell(?:ed|ing)(?![`'\"]| [\d|{`(]|: \d|, abstained)": "labeled",
 }
 """What is not written, each with what to write instead. A space matches any white space, including line breaks."""
 

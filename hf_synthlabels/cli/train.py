@@ -127,6 +127,8 @@ def _plan(file: StudentFile, rows: TrainingData) -> Iterator[str]:
         more = f", and {len(counts) - MAX_CLASSES:,} more" if len(counts) > MAX_CLASSES else ""
         yield f"classes: {', '.join(shown)}{more}"
     for other in rows.human_columns:
+        if other == file.student.human_column:
+            continue
         yield f"`{other}` also contains labels. To train on it, add --label {other}"
 
 
