@@ -59,7 +59,7 @@ class Block:
         if self.output == NUMBERS_VARY:
             # Columns move with the width of their numbers.
             pattern = re.sub(r"-?\d(?:[\d,]|\\\.\d)*", r"-?[\\d.,]+", pattern)
-            pattern = re.sub(r"(?:\\ )+", r" +", pattern)
+            pattern = r" *" + re.sub(r"(?:\\ )+", r" +", pattern)
         return re.compile(pattern)
 
 
