@@ -69,8 +69,9 @@ def validate(
     numbers = scale is not None or kind == "text-scale"
     options = label_options(human, llm, strata, numbers=numbers, encoding=encoding, separator=separator)
     labeled = open_labeled(data, split, options)
+    rows, n_examples = labeled.without_examples(llm or labeled.llm)
     report = compute_report(
-        labeled.rows,
+        rows,
         human=human or labeled.human,
         llm=llm or labeled.llm,
         schema=schema or labeled.schema,
@@ -86,6 +87,8 @@ def validate(
         cause = f" Most frequent reason: {reasons[0].strip()}." if reasons else ""
         raise DataError(f"`{report.llm}` has no label in any of {report.n_human:,} rows with a human label.{cause}")
     print("\n".join([report.text(terminal_width()), *reasons]))
+    if n_examples:
+        print(f"{n_examples:,} rows were shown to the judge as examples and are excluded")
     if output is not None:
         print(f"written: {write_text(output, report.to_json())}")
     if page is not None:

@@ -31,6 +31,17 @@ class LabeledData:
     tokens: str | None = None
     """Column of token lists named in the recipe."""
 
+    def without_examples(self, llm: str) -> tuple[Any, int]:
+        """The rows that the judge of a column did not see as examples, and the number of the others."""
+        names = self.rows.column_names
+        prefixes = (name.removesuffix("example") for name in names if name.endswith("_example"))
+        # A judge's prefix also has its score.
+        shown = next((f"{each}example" for each in prefixes if llm.startswith(each) and f"{each}score" in names), None)
+        if shown is None:
+            return self.rows, 0
+        kept = [row for row, is_shown in enumerate(self.rows[shown]) if str(is_shown).casefold() not in ("true", "1")]
+        return self.rows.select(kept), len(self.rows) - len(kept)
+
 
 def open_labeled(data: str, split: str | None = None, options: ReadOptions | None = None) -> LabeledData:
     """Open one split of a recipe's data set, or of a labeled file or folder.

@@ -37,6 +37,7 @@ Options at load:
     extraction: how a score is read, such as {"parse_methods": ["schema", "line"]}.
     reducer, weights: of a jury: "mean", "median", "majority", or "weighted" with a weight for each model.
     client: a chat client of hf_synthlabels that replaces the configured one.
+    commit_first: whether the judge answers the inputs before it sees the predictions; False by default.
     level: confidence level of the intervals, 0.95 by default.
 
 Args:
@@ -51,7 +52,8 @@ Returns:
     n_first, n_tie and n_second, consistency (both orders agree) and shown_first (the proportion of verdicts for the
     answer shown first). lowest_mean and highest_mean, over all rows, if the unscored ones were the worst or the best.
     n, n_scored, coverage, n_unscored and n_unscored_<reason>; requests, stored, tokens, cost_usd (nan if no price is
-    known). For "faysse2023" also reference_mean and ratio.
+    known). For "faysse2023" also reference_mean and ratio. For several criteria, mean is the overall score, and each
+    criterion has <criterion>_mean with its limits, <criterion>_n_scored, <criterion>_coverage and more.
 
 Examples:
     >>> from hf_synthlabels.clients import ScriptedClient
@@ -78,6 +80,7 @@ class LlmJudge(evaluate.Metric):
         reducer: Any = "mean",
         weights: Mapping[str, float] | None = None,
         client: Any = None,
+        commit_first: bool = False,
         level: float = 0.95,
         **kwargs: Any,
     ) -> None:
@@ -85,7 +88,8 @@ class LlmJudge(evaluate.Metric):
         known = inspect.signature(evaluate.Metric.__init__).parameters
         if unknown := sorted(set(kwargs) - set(known)):
             raise ValueError(
-                f"`{unknown[0]}` is not an option: give judge, rubric, extraction, reducer, weights, client or level."
+                f"`{unknown[0]}` is not an option: give judge, rubric, extraction, reducer, weights, client, "
+                "commit_first or level."
             )
         if not 0 < level < 1:
             raise ValueError(f"`level` is {level!r}: give a number between 0 and 1, such as 0.95.")
@@ -99,6 +103,7 @@ class LlmJudge(evaluate.Metric):
             reducer=reducer,
             weights=weights,
             client=client,
+            commit_first=commit_first,
         )
         self._error: SynthLabelsError | None = None
         self._rows: dict[str, list[Any]] = {}

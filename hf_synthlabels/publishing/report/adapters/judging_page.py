@@ -67,11 +67,23 @@ def judge_page(summary: JudgeSummary) -> Page:
     if summary.parse_methods:
         panel = tuple((name, float(count)) for name, count in summary.parse_methods.items())
         exhibits.append(Bars("parse_methods", "Parse methods", {"scores": panel}))
+    if summary.criteria:
+        exhibits.append(_criteria(summary))
     sections = (
         Section("scores", "Scores", answer, tuple(exhibits)),
         Section("cost", "Cost", "", (Table("cost", "Requests and cost", ("what", "amount"), cost),)),
     )
     return Page("Judge scores", sections, (answer,))
+
+
+def _criteria(summary: JudgeSummary) -> Table:
+    """One row for each criterion; the other tables describe the overall score."""
+    rows = []
+    for name, each in summary.criteria.items():
+        unscored = ", ".join(f"{count:,} {status}" for status, count in each.n_unscored.items()) or "none"
+        rows.append((name, each.mean, each.unit_mean, each.n_scored, unscored, each.lowest_mean, each.highest_mean))
+    heads = ("criterion", "mean score", "mean, from 0 to 1", "scored", "unscored", "lowest mean", "highest mean")
+    return Table("criteria", "Scores by criterion", heads, tuple(rows))
 
 
 def audit_from_dict(values: Mapping[str, Any]) -> Audit:
