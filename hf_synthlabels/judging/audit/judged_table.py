@@ -77,15 +77,12 @@ def audit_judged(
         ConfigError: `human` names a criterion that the rubric does not have, or none.
         DataError: a column is missing, or a human score is not on the scale.
     """
-    rubric, options = read_rubric(rubric), options or AuditOptions()
-    parts, judged = _parts(rubric, human)
-    columns = _columns(
-        rows, [*(f"{column}_{name}" for name in judged), *judged.values(), *([clusters] if clusters else [])]
-    )
-    shown = _shown(rows, f"{column}_example", len(columns[f"{column}_{next(iter(judged))}"]))
+    options = options or AuditOptions()
+    parts, judged = _parts(read_rubric(rubric), human)
+    needed = [*(f"{column}_{name}" for name in judged), *judged.values(), *([clusters] if clusters else [])]
+    columns = _columns(rows, needed)
+    shown = _shown(rows, f"{column}_example", len(columns[needed[0]]))
     kept = [row for row, is_shown in enumerate(shown) if not is_shown]
-    if len(kept) < len(shown):
-        logger.warning("%d rows were shown to the judge as examples and are excluded.", len(shown) - len(kept))
     units = [str(columns[clusters][row]) if clusters else str(row) for row in kept]
     agreement: dict[str, Mapping[str, Interval]] = {}
     scores: list[float | None] = []
@@ -135,9 +132,12 @@ def _columns(rows: Any, names: Sequence[str]) -> dict[str, Sequence[Any]]:
 
 
 def _shown(rows: Any, column: str, n_rows: int) -> list[bool]:
-    """Whether each row was shown to the judge as an example."""
+    """Whether each row was shown to the judge as an example, with a warning if any was."""
     available = rows if isinstance(rows, Mapping) else rows.column_names
-    return [bool(value) for value in rows[column]] if column in available else [False] * n_rows
+    shown = [bool(value) for value in rows[column]] if column in available else [False] * n_rows
+    if any(shown):
+        logger.warning("%d rows were shown to the judge as examples and are excluded.", sum(shown))
+    return shown
 
 
 def _kind(rubric: Rubric) -> Literal["nominal", "ordinal", "interval"]:

@@ -157,7 +157,8 @@ class JudgePrompt:
 
     def _without_verdicts(self, text: str) -> str:
         """The text with its verdict lines and JSON fields neutralized."""
-        return self._verdict_pattern.sub(rf"\g<1>{SMALL_COLON}", text)
+        # A function, because a template is parsed at each call.
+        return self._verdict_pattern.sub(lambda match: f"{match[1]}{SMALL_COLON}", text)
 
     @property
     def _verdict_names(self) -> tuple[str, ...]:

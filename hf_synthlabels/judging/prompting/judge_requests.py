@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from hf_synthlabels.clients import Completion, Request
 from hf_synthlabels.judging.judgment import JudgmentStatus, failed_status
@@ -44,7 +45,7 @@ class JudgedItem:
     is_sent: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JudgeRequests:
     """Items as requests; see `RowRequests`.
 
@@ -58,24 +59,34 @@ class JudgeRequests:
     """Whether failed criteria are requested again."""
     rows_per_call: int = 1
 
-    @property
+    @cached_property
     def verdicts(self) -> range:
         """Places of the verdicts."""
         first = 1 if self.prompt.commit_first else 0
         orders = 2 if self.prompt.rubric.protocol == "pairwise" else 1
         return range(first, first + self.extraction.num_samples * orders)
 
-    @property
+    @cached_property
     def first_places(self) -> Sequence[int]:
         """Places that are known before any reply."""
         return (0,) if self.prompt.commit_first else self.verdicts
 
+    @cached_property
+    def _is_repeated(self) -> bool:
+        return self.repeats and isinstance(self.prompt, CriteriaPrompt)
+
+    @cached_property
+    def _has_next_places(self) -> bool:
+        return self.prompt.commit_first or self._is_repeated
+
     def next_places(self, row: JudgedItem, replies: Mapping[int, Completion]) -> Sequence[int]:  # noqa: ARG002
         """Places of the requests that depend on the replies so far."""
+        if not self._has_next_places:
+            return ()
         verdicts = self.verdicts
         if len(replies) < verdicts.stop:
             return verdicts if commitment_problem(replies[0]) is None else ()
-        if not self.repeats or not isinstance(self.prompt, CriteriaPrompt) or len(replies) > verdicts.stop:
+        if not self._is_repeated or len(replies) > verdicts.stop:
             return ()
         failed = failed_criteria(self.prompt.rubric, self.extraction, [replies[place] for place in verdicts])
         return [verdicts.stop + place for place, name in enumerate(self.prompt.rubric.parts) if name in failed]
@@ -107,6 +118,8 @@ class JudgeRequests:
         problem = commitment_problem(by_place[0]) if self.prompt.commit_first else None
         if problem is not None:
             return problem
+        if not self._has_next_places and len(verdicts) == 1:
+            return Replies([[by_place[0]]], {})
         replies = [by_place[place] for place in verdicts]
         return Replies(
             [replies[start : start + size] for start in range(0, len(replies), size)],
