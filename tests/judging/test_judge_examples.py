@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import Dataset
 
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.judging import JudgeFile, judge_to_files
+from hf_synthlabels.judging import Judge, JudgeFile, judge_to_files
+from hf_synthlabels.labels import LabelSchema, Scale
+from hf_synthlabels.review import AnnotationSession, DecisionStore, ReviewOptions, ReviewState, examples
+from hf_synthlabels.review.annotation_session import Decision
+from hf_synthlabels.review.disagreements import Disagreements
+from hf_synthlabels.review.review_rows import review_rows
 from tests.judging.test_criteria import CRITERIA
 
 ROWS = [{"q": f"question {number}", "answer": f"answer {number}"} for number in range(4)]
@@ -83,10 +90,26 @@ def test_examples_in_json(tmp_path: Path) -> None:
     (tmp_path / "shown.jsonl").write_text(lines({**ROWS[1], "label": 4}))
     file = judge_file(tmp_path, {"file": "shown.jsonl"})
     client = ScriptedClient(lambda _: "score: 3")
-    from hf_synthlabels.judging import Judge
-
     Judge(file.read_rubric(), client, as_json=True, examples=file.judge_examples).judge(["a"])
     assert turns(client, 0)[1] == ("assistant", '{"score": 4}')
+
+
+def test_adjudicated_rows_of_a_judged_table_are_examples(tmp_path: Path) -> None:
+    scores = {"judge_score": [1.0, 2.0, 3.0, 4.0], "judge_status": ["scored"] * 4}
+    judged = Dataset.from_dict({**{name: [row[name] for row in ROWS] for name in ROWS[0]}, **scores})
+    schema = LabelSchema(kind="text-scale", scale=Scale(1, 5))
+    options = ReviewOptions(show_columns=("q",), all_rows=True)
+    rows = review_rows(judged, schema=schema, form=RowForm(("answer",)), llm="judge_score", options=options)
+    session = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "store.sqlite")), blind=False)
+    for name, value in (("ann", 4), ("bob", 2)):
+        session.decide(Decision(name, 1, rows.row(1).digest, value))
+    page = Disagreements(session.state)
+    page.decide("ann", 1, 4, "Nearly.")
+    page.mark_example("ann", 1, chosen=True)
+    (tmp_path / "shown.jsonl").write_text(lines(*examples(session.state)))
+    (example,) = judge_file(tmp_path, {"file": "shown.jsonl"}).judge_examples
+    assert (example.item.prediction, example.item.input) == ("answer 1", "question 1")
+    assert (example.verdicts, example.reasoning) == ({"score": 4}, "Nearly.")
 
 
 WRONG: list[tuple[Any, dict[str, Any]]] = [
@@ -109,10 +132,10 @@ def test_wrong_examples(line: Any, parts: dict[str, Any], tmp_path: Path) -> Non
 def test_missing_files_and_rubrics_without_examples(tmp_path: Path) -> None:
     (tmp_path / "shown.jsonl").write_text(lines({"row": {**ROWS[1], "other": "b"}, "label": "A"}))
     criteria = {"name": "c", "instructions": "?", "criteria": CRITERIA}
-    for examples, parts in (
+    for keys, parts in (
         ({"file": "none.jsonl"}, {}),
         ({"file": {"tone": "shown.jsonl"}}, {"rubric": criteria}),
         ({"file": "shown.jsonl"}, {"rubric": "preference", "columns": {"prediction": "answer", "other": "other"}}),
     ):
         with pytest.raises(ConfigError, match="examples"):
-            _ = judge_file(tmp_path, examples, **parts).judge_examples
+            _ = judge_file(tmp_path, keys, **parts).judge_examples

@@ -115,7 +115,7 @@ def decisions(state: ReviewState) -> list[dict[str, Any]]:
 
 
 def examples(state: ReviewState) -> list[dict[str, Any]]:
-    """The rows chosen as examples, as lines of a recipe's `annotator.examples` file.
+    """The rows chosen as examples, as lines of a recipe's `annotator.examples` or a judge file's `examples.file`.
 
     Raises:
         DataError: no row was chosen, or a chosen row has no label any more.
@@ -128,7 +128,8 @@ def examples(state: ReviewState) -> list[dict[str, Any]]:
         if resolution is None or resolution.value is None:
             raise DataError(f"`row` {row:,} was chosen as an example but has no label any more: adjudicate it.")
         content = rows.table[row]
-        columns = {name: content[name] for name in rows.form.columns}
+        # A judge also needs the columns that were shown next to the judged one.
+        columns = {name: content[name] for name in dict.fromkeys((*rows.form.columns, *rows.show_columns))}
         note = state.adjudications[row].note if row in state.adjudications else ""
         text = {"text": columns["text"]} if tuple(columns) == ("text",) else {"row": columns}
         lines.append({**text, "label": resolution.value, **({"reasoning": note} if note else {})})
