@@ -254,11 +254,30 @@ def regression_of(design: Design, basis: Basis, codings: dict[str, Coding], fami
     )
     size = len(design.names)
     if not design.label_free:
-        return Regression(
-            quantities, lambda labels: basis(design.matrix(labels)), design.outcomes, size, family, label_free=False
-        )
+        columns = _Columns(design, basis)
+        return Regression(quantities, columns, design.outcomes, size, family, label_free=False)
     fixed = basis(design.known)
     return Regression(quantities, lambda _: fixed, design.outcomes, size, family)
+
+
+class _Columns:
+    """The basis of some labels, remembered for the last few, because every step of Newton's method asks for it."""
+
+    REMEMBERED = 4
+
+    def __init__(self, design: Design, basis: Basis) -> None:
+        self._design, self._basis = design, basis
+        self._last: list[tuple[Floats, Floats]] = []
+
+    def __call__(self, labels: Floats) -> Floats:
+        for known, columns in self._last:
+            if known is labels:
+                return columns
+        columns = self._basis(self._design.matrix(labels))
+        # Labels of pseudo-errors are one row that is repeated, and are asked for once.
+        if labels.strides[0]:
+            self._last = [(labels, columns), *self._last][: self.REMEMBERED]
+        return columns
 
 
 def _parts(members: Sequence[tuple[str, int | None]], codings: dict[str, Coding]) -> tuple[Mask, ...]:
