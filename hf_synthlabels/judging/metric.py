@@ -14,6 +14,7 @@ from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging.config import JudgeFile
+from hf_synthlabels.judging.criteria.criteria_columns import described_criteria
 from hf_synthlabels.judging.judge import Judge, Judged
 from hf_synthlabels.judging.judge_tables import open_judge
 from hf_synthlabels.judging.judgment import CRITERION_STATUSES, JUDGMENT_STATUSES, Judgment
@@ -189,9 +190,12 @@ class MetricJudge:
         ]
 
     def _description(self) -> dict[str, Any]:
+        rubric = self.files[0].read_rubric()
         return {
             "config": self.config,
-            "rubric": self.files[0].read_rubric().name,
+            "rubric": rubric.name,
+            **({"criteria": described_criteria(rubric)} if rubric.criteria else {}),
+            **({"commit_first": True} if self.commit_first else {}),
             "hashes": [file.fingerprint() for file in self.files],
             "members": self._names(),
             "package_version": package_version(),

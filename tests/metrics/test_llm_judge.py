@@ -346,3 +346,27 @@ def test_the_page_says_what_is_missing(
 def test_the_page_is_made(app: Any) -> None:
     pytest.importorskip("gradio", reason="needs the extra `app`")
     assert "Your key" in str(app.page().config)
+
+
+def test_several_criteria_and_own_answers(load: Any) -> None:
+    criteria = {
+        "accuracy": {"instructions": "Is it true?", "scale": {"low": 1, "high": 5}, "weight": 3},
+        "tone": {"instructions": "Is it polite?", "labels": ["rude", "polite"]},
+    }
+    rubric = {"name": "answers", "instructions": "Judge.", "criteria": criteria}
+
+    def reply(request: Any) -> str:
+        content = request.messages[-1].content
+        return (
+            "mine" if "<answer>" not in content else "accuracy: 3\ntone: polite" if "good" in content else "accuracy: 3"
+        )
+
+    metric = load("pointwise", rubric=rubric, client=ScriptedClient(reply), commit_first=True)
+    result = metric.compute(predictions=["good", "bad"], inputs=["q", "r"], return_items=True)
+    assert (result["accuracy_mean"], result["tone_mean"], result["tone_coverage"]) == (3.0, 1.0, 0.5)
+    # Accuracy is at half of its scale.
+    assert (result["mean"], result["statuses"]) == (pytest.approx((3 * 0.5 + 1) / 4), ["scored", "missing"])
+    # Two own answers, two joint requests, and the tone of the second alone.
+    assert (result["requests"], result["tone_statuses"]) == (5.0, ["scored", "missing"])
+    assert result["judge"]["criteria"]["tone"]["weight"] == 1
+    assert result["n_unscored_missing"] == 1.0

@@ -165,6 +165,13 @@ def test_judge_page_says_what_the_unscored_could_change() -> None:
     assert table(page, "cost").rows[-1] == ("US dollars", None)
 
 
+def test_judge_page_has_a_row_for_each_criterion() -> None:
+    mean = Interval(3.5, 3.1, 3.9, 0.95, "b", 8)
+    tone = JudgeSummary(mean, 0.625, 10, {"missing": 2}, 3.0, 3.8, {"line": 8}, RunStats(), None)
+    summary = JudgeSummary(mean, 0.625, 10, {}, 3.0, 3.8, {}, RunStats(), None, criteria={"tone": tone})
+    assert table(report_page(summary), "criteria").rows == (("tone", mean, 0.625, 8, "2 missing", 3.0, 3.8),)
+
+
 def wrong_each(truth: tuple[int, ...], every: int) -> tuple[int, ...]:
     """Labels of two classes of which one in so many is wrong."""
     return tuple(1 - label if row % every == 0 else label for row, label in enumerate(truth))
