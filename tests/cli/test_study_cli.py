@@ -194,7 +194,7 @@ def test_the_student_of_the_verdict_is_saved_and_its_commands_work(
     }
     (out / "study.yaml").write_text(yaml.safe_dump(study))
     printed = run(str(out / "study.yaml"), "-o", str(out))
-    assert "Use the student." in printed
+    assert "Use the student " in printed
     steps = printed[printed.index("Next:") :].splitlines()[1:]
     for step in steps:
         command = step[step.index("hf-synthlabels ") :]
