@@ -1,8 +1,10 @@
 """Annotation of data sets with an LLM: recipes, prompts, the annotator and the `datasets` builder."""
 
 from hf_synthlabels.annotation.api import annotate, load
-from hf_synthlabels.annotation.compiled import AnnotationJob, compile_recipe, read_recipe, recipe_path
-from hf_synthlabels.annotation.output import Written, annotate_to_files
+from hf_synthlabels.annotation.codebook.codebook import Codebook
+from hf_synthlabels.annotation.compiled import AnnotationJob
+from hf_synthlabels.annotation.compiler import compile_recipe, compile_variable, read_codebook, read_recipe, recipe_path
+from hf_synthlabels.annotation.output import annotate_to_files
 from hf_synthlabels.annotation.planning.plan import Plan, plan
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
 from hf_synthlabels.annotation.prompting.prompt import Prompt
@@ -22,6 +24,7 @@ __all__ = [
     "AnnotationJob",
     "Annotator",
     "AnnotatorConfig",
+    "Codebook",
     "Example",
     "ExampleSelection",
     "Output",
@@ -32,15 +35,16 @@ __all__ = [
     "Source",
     "Strategy",
     "Task",
-    "Written",
     "annotate",
     "annotate_to_files",
     "compile_recipe",
+    "compile_variable",
     "export_answers",
     "load",
     "load_source",
     "plan",
     "provenance",
+    "read_codebook",
     "read_recipe",
     "recipe_path",
 ]

@@ -14,13 +14,13 @@ import datasets
 import pyarrow as pa
 from datasets.utils.py_utils import map_nested
 
-from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe, open_annotator
-from hf_synthlabels.annotation.provenance import carry_over, provenance, record
+from hf_synthlabels.annotation.compiler import Job, RecipeLike, compile_recipe, open_annotator
+from hf_synthlabels.annotation.provenance import carry_over, provenance, records
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
 from hf_synthlabels.annotation.recipe.source import check_columns, load_source, named_columns
 from hf_synthlabels.annotation.recipe.splits import base_names
 from hf_synthlabels.annotation.recipe.tabular import as_dataset
-from hf_synthlabels.annotation.run.annotator import Annotator
+from hf_synthlabels.annotation.run.row_annotator import RowAnnotator
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.annotation.run.stream import (
@@ -91,7 +91,7 @@ def _spelling(split: Any) -> str | None:
     return None if split is None else split.to_spec() if hasattr(split, "to_spec") else str(split)
 
 
-def _loaded(job: AnnotationJob, spelling: str | None, rows: int | None, arguments: dict[str, Any]) -> Any:
+def _loaded(job: Job, spelling: str | None, rows: int | None, arguments: dict[str, Any]) -> Any:
     """The labeled rows of one spelling, or a `DatasetDict` of all splits."""
     limits = {key: value for key, value in (("take", spelling), ("rows", rows)) if value is not None}
     splits = datasets.load_dataset(BUILDER_NAME, data_files=PLACEHOLDER, job=job, **limits, **arguments)
@@ -142,18 +142,19 @@ def annotate(
     return _annotated(rows, job, client, progress)
 
 
-def _annotated(rows: Any, job: AnnotationJob, client: ChatClient | None, progress: Progress | str | None) -> Any:
+def _annotated(rows: Any, job: Job, client: ChatClient | None, progress: Progress | str | None) -> Any:
     if isinstance(rows, datasets.IterableDataset) and rows.features is None:
         rows = rows._resolve_features()  # no public way to have the features of a stream
     check_columns(named_columns(job.recipe), rows.features or [], "the data set")
     if isinstance(rows, datasets.IterableDataset):
         return _annotated_stream(rows, job, client)
-    check_human_labels(job.recipe, rows, "the data set")
+    for variable in job.recipe.variables.values():
+        check_human_labels(variable, rows, "the data set")
     return _annotated_table(rows, job, client, progress)
 
 
 def _annotated_table(
-    dataset: datasets.Dataset, job: AnnotationJob, client: ChatClient | None, progress: Progress | str | None
+    dataset: datasets.Dataset, job: Job, client: ChatClient | None, progress: Progress | str | None
 ) -> datasets.Dataset:
     features = job.features(dataset.features)
     if len(dataset) == 0:
@@ -173,14 +174,14 @@ def _annotated_table(
     joined = datasets.concatenate_datasets([dataset.with_format(None), added], axis=1).cast(features)
     if warning := truncation_warning(annotator.tally.truncated_prompts):
         _LOGGER.warning(warning)
-    entry = record(job, annotator.tally, seconds=time.monotonic() - began)
-    joined.info.description = embed_records([*provenance(dataset), entry], dataset.info.description)
+    entries = records(job, annotator.tally, seconds=time.monotonic() - began)
+    joined.info.description = embed_records([*provenance(dataset), *entries], dataset.info.description)
     return _as_before(joined, dataset)
 
 
 @contextmanager
 def _reported(
-    progress: Progress | str | None, job: AnnotationJob, annotator: Annotator, total: int
+    progress: Progress | str | None, job: Job, annotator: RowAnnotator, total: int
 ) -> Iterator[Progress | None]:
     """What is called with each labeled row: the caller's function, or a bar."""
     if not isinstance(progress, str):
@@ -203,7 +204,7 @@ def _as_before(joined: datasets.Dataset, dataset: datasets.Dataset) -> datasets.
 
 
 def _annotated_stream(
-    dataset: datasets.IterableDataset, job: AnnotationJob, client: ChatClient | None
+    dataset: datasets.IterableDataset, job: Job, client: ChatClient | None
 ) -> datasets.IterableDataset:
     features = job.features(dataset.features)
     shards = dataset.num_shards
@@ -223,8 +224,8 @@ def _annotated_stream(
         rows, features=features, gen_kwargs={"places": list(range(shards))}
     )
     stream._split = dataset.split  # there is no public way to set it
-    entry = record(job, RunStats(), seconds=0.0)
+    entries = records(job, RunStats(), seconds=0.0)
     carry_over(dataset.info, stream.info)
-    stream.info.description = embed_records([*provenance(dataset), entry], dataset.info.description)
+    stream.info.description = embed_records([*provenance(dataset), *entries], dataset.info.description)
     kind = dataset._formatting.format_type if dataset._formatting is not None else None
     return stream if kind is None else stream.with_format(kind)

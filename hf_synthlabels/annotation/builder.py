@@ -7,7 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +19,8 @@ from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 from datasets.table import table_cast
 
-from hf_synthlabels.annotation.compiled import AnnotationJob, compile_recipe, open_annotator
-from hf_synthlabels.annotation.provenance import carry_over, provenance, record
+from hf_synthlabels.annotation.compiler import Job, compile_recipe, open_annotator
+from hf_synthlabels.annotation.provenance import carry_over, provenance, records
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.run.progress_bars import own_bars
 from hf_synthlabels.annotation.run.run_progress import shown_progress
@@ -59,7 +59,7 @@ class SynthLabelsConfig(datasets.BuilderConfig):
     """The first so many rows of each split; None for all of them."""
     keep_going: bool = False
     """Whether to continue when most of the first rows get no label; it changes no label."""
-    job: AnnotationJob | None = None
+    job: Job | None = None
     """A compiled recipe, instead of the file."""
 
     def create_config_id(
@@ -80,7 +80,7 @@ class SynthLabelsConfig(datasets.BuilderConfig):
         return f"{base}-again{builds}" if builds else base
 
     @cached_property
-    def compiled(self) -> AnnotationJob:
+    def compiled(self) -> Job:
         """The compiled recipe: the one given, else that of `data_files`.
 
         Raises:
@@ -93,7 +93,7 @@ class SynthLabelsConfig(datasets.BuilderConfig):
                 'load_dataset("hf_synthlabels", data_files="recipe.yaml").'
             )
         job = self.job or compile_recipe(files[0])
-        return replace(job, recipe=job.recipe.kept_going()) if self.keep_going else job
+        return job.kept_going() if self.keep_going else job
 
     @property
     def split(self) -> str | None:
@@ -130,8 +130,8 @@ class SynthLabels(datasets.ArrowBasedBuilder):
         self._carried = provenance(first)
         if streaming:
             # What it will come to is not known yet.
-            entry = record(job, RunStats(), seconds=0.0)
-            self.info.description = embed_records([*self._carried, entry], f"Recipe {job.recipe.name}.")
+            entries = records(job, RunStats(), seconds=0.0)
+            self.info.description = embed_records([*self._carried, *entries], f"Recipe {job.recipe.name}.")
         return [
             datasets.SplitGenerator(
                 name=name,
@@ -190,8 +190,8 @@ class SynthLabels(datasets.ArrowBasedBuilder):
                 tally.add(part["tally"])
                 seconds += part["seconds"]
         self._journal_folder = None
-        entry = record(job, tally, seconds=seconds)
-        self.info.description = embed_records([*self._carried, entry], f"Recipe {job.recipe.name}.")
+        entries = records(job, tally, seconds=seconds)
+        self.info.description = embed_records([*self._carried, *entries], f"Recipe {job.recipe.name}.")
         if any(tally.statuses[status] for status in UNFINISHED):
             base = re.sub(r"-again\d+$", "", str(self.config_id))
             builds = _unfinished_builds(base)

@@ -96,6 +96,8 @@ def joined_features(
     added: datasets.Features,
     column: str,
     error_type: type[ConfigError] = RecipeError,
+    *,
+    field: str = "output.column",
 ) -> datasets.Features:
     """The source's features, then those of the added columns.
 
@@ -104,6 +106,7 @@ def joined_features(
         added: the features of the added columns.
         column: the value of `output.column`, for the error.
         error_type: of the error.
+        field: the key that names the column, for the error.
 
     Raises:
         ConfigError: of the given type: the source already has one of the columns.
@@ -112,7 +115,7 @@ def joined_features(
 
     if existing := [name for name in added if name in source]:
         raise error_type(
-            f"`output.column` {column!r} would overwrite the source's column {existing[0]!r}. Choose another name."
+            f"`{field}` {column!r} would overwrite the source's column {existing[0]!r}. Choose another name."
         )
     return Features({**source, **added})
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe, open_annotator
-from hf_synthlabels.annotation.provenance import record
+from hf_synthlabels.annotation.compiler import Job, RecipeLike, compile_recipe, open_annotator
+from hf_synthlabels.annotation.provenance import records
 from hf_synthlabels.annotation.recipe.source import load_source, recipe_files
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables
@@ -28,8 +28,8 @@ class Written:
 
     split: str
     path: Path
-    record: dict[str, Any]
-    """The provenance of the labels, also written next to the file."""
+    records: list[dict[str, Any]]
+    """The provenance of each label column, also written next to the file."""
 
 
 def annotate_to_files(recipe: RecipeLike, output: str | Path, *, rows: int | None = None) -> list[Written]:
@@ -83,8 +83,9 @@ def check_annotation_output(
     for name, rows in load_source(job.recipe, rows=n_rows).items():
         path = target / f"{name}.parquet" if folder else target
         for each in {path, split_path(path, str(name), 2)} if stream else {path}:
-            marks = f"{job.recipe.output.column}_status"
-            table = NewTable(list(job.features(rows.features)), rows, job.recipe.task.human, marks=marks)
+            first = next(iter(job.variables))
+            human = next((each.recipe.task.human for each in job.variables.values() if each.recipe.task.human), None)
+            table = NewTable(list(job.features(rows.features)), rows, human, marks=f"{first}_status")
             check_overwrite(each, table, recipe=job.recipe.name)
 
 
@@ -98,7 +99,7 @@ def split_path(target: Path, split: str, splits: int) -> Path:
     return target if splits == 1 else target.with_name(f"{target.stem}-{split}{target.suffix}")
 
 
-def _annotate_split(job: AnnotationJob, rows: datasets.IterableDataset, name: str, path: Path) -> dict[str, Any]:
+def _annotate_split(job: Job, rows: datasets.IterableDataset, name: str, path: Path) -> list[dict[str, Any]]:
     features = job.features(rows.features)
     began = time.monotonic()
     with (
@@ -110,6 +111,6 @@ def _annotate_split(job: AnnotationJob, rows: datasets.IterableDataset, name: st
         needed = job.columns(rows.features)
         for table in annotated_tables(annotator, tables, needed, job.label_columns, progress):
             writer.write(table.cast(features.arrow_schema))
-    made = record(job, annotator.tally, seconds=time.monotonic() - began)
-    write_records(path, made)
-    return made
+    entries = records(job, annotator.tally, seconds=time.monotonic() - began)
+    write_records(path, entries)
+    return entries

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from hf_synthlabels.annotation.compiled import AnnotationJob
+from hf_synthlabels.annotation.compiler import Job
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.run.run_stats import RunStats
@@ -35,6 +36,32 @@ ANNOTATOR_KEYS = {
     "recorded": {"client", "model", "column", "file", "key", "answer", "num_samples"},
 }
 """The keys of each annotator that can change a label or its cost."""
+
+
+def records(job: Job, tally: RunStats, *, seconds: float) -> list[dict[str, Any]]:
+    """The provenance of each label column of a run.
+
+    Requests and tokens are those of the whole run; of a codebook, each variable has an equal share of the cost.
+    """
+    if isinstance(job, AnnotationJob):
+        return [record(job, tally, seconds=seconds)]
+    codebook, size = job.recipe, len(job.variables)
+    shared = {
+        "hash": codebook.fingerprint(),
+        "variables": list(job.variables),
+        "groups": [list(group) for group in codebook.groups],
+        **codebook.task.model_dump(mode="json", include={"group", "variable_order", "label_order", "seed"}),
+    }
+    entries = []
+    for name, variable in job.variables.items():
+        entry = record(variable, tally.of_variable(name), seconds=seconds)
+        condition = codebook.conditions[name]
+        ask_if = None if condition is None else str(condition)
+        entry |= {"recipe": codebook.name, "codebook": {**shared, "ask_if": ask_if}}
+        if entry["cost_usd"] is not None:
+            entry["cost_usd"] /= size
+        entries.append(entry)
+    return entries
 
 
 def record(job: AnnotationJob, tally: RunStats, *, seconds: float) -> dict[str, Any]:
@@ -90,7 +117,7 @@ def _strategy(recipe: Recipe) -> dict[str, Any]:
     usual = {
         name: field.get_default(call_default_factory=True) for name, field in type(recipe.task).model_fields.items()
     }
-    keys = ("reasoning", "rows_per_call", "questions", "decide", "candidates")
+    keys = ("reasoning", "rows_per_call", "questions", "decide", "candidates", "label_order", "seed")
     content = recipe.task.model_dump(mode="json", include=set(keys))
     return {key: content[key] for key in keys if content[key] != usual[key]}
 

@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe
+from hf_synthlabels.annotation.compiled import AnnotationJob
+from hf_synthlabels.annotation.compiler import RecipeLike, compile_variable
 from hf_synthlabels.annotation.planning.dry_run import LOOKUP_ROWS, StoredAnswers, dry_run
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.run.annotator import NO_TEXT
@@ -63,7 +64,7 @@ def export_answers(recipe: RecipeLike, output: str | Path, key: str | None = Non
         RecipeError: the annotator's answers are not stored, or `key` is needed.
         DataError: a split lacks the column, or rows of the same key have different answers.
     """
-    job = compile_recipe(recipe)
+    job = compile_variable(recipe)
     key = key or _text_key(job)
     seen: dict[str, str] = {}
     complete = incomplete = 0
@@ -92,7 +93,7 @@ def stored_keys(recipe: RecipeLike, store: ResponseStore) -> list[str]:
     Raises:
         RecipeError: the annotator's answers are not stored.
     """
-    job = compile_recipe(recipe)
+    job = compile_variable(recipe)
     response_format = _stored_format(job, store)
     keys: dict[str, None] = {}
     for rows in load_source(job.recipe).values():

@@ -36,35 +36,35 @@ def annotate(
 
     Example: hf-synthlabels annotate recipe.yaml -o labeled.jsonl
     """
-    from hf_synthlabels.annotation import annotate_to_files, load, provenance, read_recipe
+    from hf_synthlabels.annotation import annotate_to_files, load, provenance, read_codebook
     from hf_synthlabels.annotation.output import check_annotation_output
-    from hf_synthlabels.publishing.labeled_data import annotation_summary, record_summary
+    from hf_synthlabels.publishing.labeled_data import annotation_summary, last_run, records_summary
     from hf_synthlabels.tables import write_table
 
     began, options = datetime.now(UTC), {"keep_going": True} if keep_going else {}
-    if read_recipe(recipe).engine.name == "ray":
+    if read_codebook(recipe).engine.name == "ray":
         if rows is not None:
             raise ConfigError("`--rows` is not supported with `engine: ray`. Remove one of them.")
         _annotate_with_ray(recipe, output)
         return
     if output is not None:
-        check_annotation_output(read_recipe(recipe), output, stream=stream, overwrite=overwrite, n_rows=rows)
+        check_annotation_output(recipe, output, stream=stream, overwrite=overwrite, n_rows=rows)
     if stream:
         if output is None:
             raise DataError("`--stream` needs an output: name a .parquet or .jsonl file with `-o`.")
-        config = read_recipe(recipe).kept_going() if keep_going else read_recipe(recipe)
+        config = read_codebook(recipe).kept_going() if keep_going else read_codebook(recipe)
         parts = annotate_to_files(config, output, rows=rows)
         for part in parts:
-            print(f"{part.split}: {record_summary(part.record)}")
+            print(f"{part.split}: {records_summary(part.records)}")
             print(f"written: {part.path}")
-        _check_labels(*(part.record for part in parts))
+        _check_labels(*(record for part in parts for record in part.records))
         return
     splits = load(recipe, rows=rows, num_proc=num_proc, **options)
     print(annotation_summary(splits, began=began))
     if output is not None:
         for file in write_table(splits, output):
             print(f"written: {file}")
-    _check_labels(provenance(splits)[-1])
+    _check_labels(*last_run(provenance(splits)))
 
 
 def _check_labels(*records: Mapping[str, Any]) -> None:

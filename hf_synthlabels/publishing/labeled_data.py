@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -117,17 +117,31 @@ def annotation_summary(splits: Any, *, began: datetime | None = None) -> str:
         splits: labeled rows by split.
         began: start of this run; labels made before it cost nothing now.
     """
-    record = provenance(splits)[-1]
-    column = f"{record['column']}_status"
+    records = last_run(provenance(splits))
+    record = records[-1]
     lines = []
     for name, rows in splits.items():
-        counts = Counter(rows[column])
-        parts = [f"{STATUSES[code]} {count:,}" for code, count in sorted(counts.items())]
-        lines.append(f"{name}: {len(rows):,} rows, {', '.join(parts)}")
+        columns = [str(each["column"]) for each in records]
+        codes = [Counter(rows[f"{column}_status"]) for column in columns]
+        counts = [_counts({STATUSES[code]: n for code, n in each.items()}) for each in codes]
+        if len(columns) == 1:
+            lines.append(f"{name}: {len(rows):,} rows, {counts[0]}")
+            continue
+        lines.append(f"{name}: {len(rows):,} rows")
+        lines += [f"  {column}: {count}" for column, count in zip(columns, counts, strict=True)]
     if began is not None and datetime.fromisoformat(record["finished_at"]) < began.replace(microsecond=0):
         lines.append(f"no request was sent; the labels are from a run that ended at {record['finished_at']}:")
-    lines += _costs(record)
+    lines += _run_costs(records)
     return "\n".join(lines)
+
+
+def last_run(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The records of the last run: one, or one for each variable of its codebook."""
+    last = records[-1]
+    if "codebook" not in last:
+        return [last]
+    codebook = last["codebook"]["hash"]
+    return [record for record in records if record.get("codebook", {}).get("hash") == codebook]
 
 
 def has_labels(*records: Mapping[str, Any]) -> bool:
@@ -151,9 +165,33 @@ def missing_reasons(rows: Any, column: str) -> list[str]:
 
 def record_summary(record: Mapping[str, Any]) -> str:
     """Summarize one split from its provenance record."""
-    statuses = record["tally"]["statuses"]
-    counts = ", ".join(f"{status} {statuses[status]:,}" for status in STATUSES if status in statuses)
-    return "\n".join([f"{record['tally']['rows']:,} rows, {counts}", *_costs(record)])
+    return records_summary([record])
+
+
+def records_summary(records: Sequence[Mapping[str, Any]]) -> str:
+    """Summarize one split from the records of its variables."""
+    rows = f"{records[0]['tally']['rows']:,} rows"
+    counts = [_counts(record["tally"]["statuses"]) for record in records]
+    if len(records) == 1:
+        return "\n".join([f"{rows}, {counts[0]}", *_run_costs(records)])
+    lines = [f"  {record['column']}: {count}" for record, count in zip(records, counts, strict=True)]
+    return "\n".join([rows, *lines, *_run_costs(records)])
+
+
+def _counts(statuses: Mapping[str, int]) -> str:
+    """The rows of each status."""
+    return ", ".join(f"{status} {statuses[status]:,}" for status in STATUSES if statuses.get(status))
+
+
+def _run_costs(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Requests, tokens and cost of a run, then what its variables lack."""
+    costs = [record["cost_usd"] for record in records]
+    first, *reasons = _costs({**records[0], "cost_usd": None if None in costs else sum(costs)})
+    if len(records) == 1:
+        return [first, *reasons]
+    # Every variable has its own reasons.
+    own = [f"{record['column']}: {line}" for record in records for line in _costs(record)[1:]]
+    return [first, *own]
 
 
 def _costs(record: Mapping[str, Any]) -> list[str]:

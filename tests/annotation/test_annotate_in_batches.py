@@ -16,7 +16,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, plan, provenance, read_recipe
-from hf_synthlabels.annotation.compiled import compile_recipe
+from hf_synthlabels.annotation.compiler import compile_recipe
 from hf_synthlabels.clients import BatchClient, BatchPolling, Request, ResponseStore, factory, list_batches
 from hf_synthlabels.clients.factory import tracked_budget
 from hf_synthlabels.errors import RecipeError

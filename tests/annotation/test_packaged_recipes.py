@@ -17,7 +17,7 @@ import datasets
 import pytest
 
 from hf_synthlabels.annotation import load, read_recipe
-from hf_synthlabels.annotation.compiled import compile_recipe
+from hf_synthlabels.annotation.compiler import compile_recipe
 from hf_synthlabels.labels import STATUSES
 from hf_synthlabels.labels.parsing.parser import plain_answer
 

@@ -10,7 +10,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe, annotate, load, provenance
-from hf_synthlabels.annotation.compiled import compile_recipe, open_annotator
+from hf_synthlabels.annotation.compiler import compile_recipe, open_annotator
 from hf_synthlabels.clients import Completion, Failure, ScriptedClient
 from hf_synthlabels.errors import NothingLabeledError
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.annotation import Annotator, Example, ExampleSelection, Prompt, Recipe, Strategy
-from hf_synthlabels.annotation.compiled import compile_recipe, open_annotator
+from hf_synthlabels.annotation.compiler import compile_recipe, open_annotator
 from hf_synthlabels.annotation.prompting.examples import NearestExamples, diverse_examples, fixed_examples, kept_choice
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.clients import ScriptedClient

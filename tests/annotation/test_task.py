@@ -12,7 +12,7 @@ from datasets.data_files import DataFilesDict, DataFilesList
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.builder import SynthLabelsConfig
-from hf_synthlabels.annotation.compiled import compile_recipe, open_annotator
+from hf_synthlabels.annotation.compiler import compile_recipe, open_annotator
 from hf_synthlabels.annotation.provenance import record
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.errors import RecipeError

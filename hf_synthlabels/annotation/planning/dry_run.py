@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe
+from hf_synthlabels.annotation.compiled import AnnotationJob
+from hf_synthlabels.annotation.compiler import Job, RecipeLike, compile_variable
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.clients import (
     Completion,
@@ -46,9 +47,9 @@ class DryRun:
             yield request, self.keys.of(request)
 
 
-def dry_run(job: AnnotationJob, response_format: ResponseFormat) -> DryRun:
+def dry_run(job: Job, response_format: ResponseFormat) -> DryRun:
     """The dry run of a job whose client is a server or a local model."""
-    prompt = job.prompt(as_json=response_format != "text")
+    prompt: Any = job.prompt(as_json=response_format != "text")
     keys = RequestKeys(client_identity(job.client, job.client_use({}), response_format))
     return DryRun(job.annotator(prompt, ScriptedClient({})).requests, keys)
 
@@ -62,7 +63,7 @@ def first_prompt(recipe: RecipeLike) -> str:
         DataError: the source has no row with text.
         SynthLabelsError: the recipe or its source cannot be read.
     """
-    job = compile_recipe(recipe)
+    job = compile_variable(recipe)
     response_format = "json_schema" if job.response_format == "auto" else job.response_format
     splits = load_source(job.recipe).values()
     requests = (request for part in splits for request, _ in dry_run(job, response_format).requests(part))

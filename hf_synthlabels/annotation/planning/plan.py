@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
-from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe
+from hf_synthlabels.annotation.compiled import AnnotationJob
+from hf_synthlabels.annotation.compiler import Job, RecipeLike, compile_recipe
 from hf_synthlabels.annotation.planning.dry_run import DryRun, dry_run
 from hf_synthlabels.annotation.planning.forecast import (
     LEARNT_PROMPT_SPREAD,
     PROMPT_SPREAD,
+    THOUGHTS_TOKENS,
     Forecast,
     History,
     price_source,
@@ -25,6 +27,7 @@ from hf_synthlabels.clients import ResponseFormat, ResponseStore
 from hf_synthlabels.clients.config import ClientConfig, FormatKey
 from hf_synthlabels.clients.factory import known_format
 from hf_synthlabels.clients.prices import supports_batches
+from hf_synthlabels.clients.token_estimates import estimate_tokens
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.resources import store_path
 
@@ -131,7 +134,9 @@ def plan(
     """
     with confirmed(trust_recipe):
         job = compile_recipe(recipe)
-    return plan_requests(_workload(job), load_source(job.recipe, rows=rows), sample=sample, seed=seed)
+    splits = load_source(job.recipe, rows=rows)
+    planned = plan_requests(_workload(job), splits, sample=sample, seed=seed)
+    return _with_comparison(planned, job, splits, sample, seed)
 
 
 def plan_rows(recipe: RecipeLike, rows: Any) -> Plan:
@@ -191,8 +196,8 @@ def plan_requests(work: Workload, splits: Mapping[str, Any], *, sample: int = 10
     return _estimate(work, rows, counted, history, notes)
 
 
-def _workload(job: AnnotationJob) -> Workload:
-    recipe, strategy = job.recipe, job.recipe.task.strategy()
+def _workload(job: Job) -> Workload:
+    recipe = job.recipe
     selection = recipe.annotator.example_selection
     return Workload(
         "recipe",
@@ -200,17 +205,42 @@ def _workload(job: AnnotationJob) -> Workload:
         job.client,
         job.response_format,
         job.columns(),
-        usual_answer_tokens(
-            job.schema,
-            strategy,
-            as_json=job.response_format != "text",
-            is_reasoning_model=job.client.is_reasoning_model,
-        ),
+        _usual_tokens(job),
         lambda response_format, _: dry_run(job, response_format),
         recipe.annotator.num_samples,
-        strategy.rows_per_call,
+        job.recipe.task.strategy().rows_per_call if isinstance(job, AnnotationJob) else 1,
         EXACT_ROWS_WITH_ENCODER if selection is not None and selection.method == "nearest" else None,
     )
+
+
+def _usual_tokens(job: Job) -> tuple[float, float]:
+    """Low and likely length of an answer; of a codebook, the mean over its requests."""
+    lengths = [
+        usual_answer_tokens(
+            each.schema, each.recipe.task.strategy(), as_json=job.response_format != "text", is_reasoning_model=False
+        )
+        for each in job.variables.values()
+    ]
+    requests = 1 if isinstance(job, AnnotationJob) else len(job.recipe.groups)
+    # In a joint answer each value follows the name of its variable.
+    names = 0 if len(lengths) == requests else sum(estimate_tokens(name) for name in job.variables)
+    low, likely = (sum(each) + names for each in zip(*lengths, strict=True))
+    thoughts = THOUGHTS_TOKENS if job.client.is_reasoning_model else 0
+    return low / requests, likely / requests + thoughts
+
+
+def _with_comparison(plan: Plan, job: Job, splits: Mapping[str, Any], sample: int, seed: int) -> Plan:
+    """The plan of a codebook, with a note of what the other grouping of its variables takes."""
+    if isinstance(job, AnnotationJob) or len(job.variables) == 1 or job.client.kind != "openai":
+        return plan
+    group: Literal["joint", "separate"] = "separate" if len(job.recipe.groups) < len(job.variables) else "joint"
+    other = plan_requests(_workload(job.regrouped(group)), splits, sample=sample, seed=seed)
+    cost = "at an unknown cost" if other.likely_usd is None else f"and likely cost {other.likely_usd:,.4f} USD"
+    note = (
+        f"With `task.group: {group}` it would take {other.requests:,} requests with {other.prompt_tokens:,} prompt "
+        f"tokens, {cost}."
+    )
+    return replace(plan, notes=(*plan.notes, note))
 
 
 def _notes(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +38,8 @@ class Prompt:
     """A system prompt that replaces the packaged template."""
     strategy: Strategy = PLAIN
     form: RowForm = DEFAULT_FORM
+    shuffle_seed: int | None = None
+    """Seed of the order in which each row's prompt lists the labels; None for the order of the schema."""
 
     def messages(self, row: str | RowText, examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
         """The conversation that asks for the label of one row.
@@ -51,13 +54,23 @@ class Prompt:
         if self.strategy.rows_per_call > 1:
             return self.batch([row if isinstance(row, RowText) else self.form.of_text(row)], examples)
         text = row if isinstance(row, str) else row.text
-        content = quoted("text", row, ("text", "row")) if isinstance(row, str) else _parts(row)
+        content = quoted("text", row, ("text", "row")) if isinstance(row, str) else row_message(row)
         return (*self._before([text], examples), Message("user", content))
 
     def batch(self, rows: Sequence[RowText], examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
         """The conversation that asks for the labels of several rows, numbered from 1."""
         before = self._before([row.text for row in rows], examples)
         return (*before, Message("user", _numbered(rows)))
+
+    def of_row(self, row: RowText) -> Prompt:
+        """The prompt whose labels are in the order of this row."""
+        if self.shuffle_seed is None or not self.schema.names:
+            return self
+        places = list(range(len(self.schema.names)))
+        random.Random(f"{self.shuffle_seed}:labels:{row.text}").shuffle(places)
+        names = tuple(self.schema.names[place] for place in places)
+        definitions = tuple(self.schema.definitions[place] for place in places) if self.schema.definitions else ()
+        return replace(self, schema=replace(self.schema, names=names, definitions=definitions), shuffle_seed=None)
 
     @cached_property
     def response_schema(self) -> dict[str, Any]:
@@ -99,7 +112,7 @@ class Prompt:
             ]
         turns = []
         for (row, _), answer in zip(shown, answers, strict=True):
-            turns += [Message("user", _parts(row)), Message("assistant", answer)]
+            turns += [Message("user", row_message(row)), Message("assistant", answer)]
         return turns
 
     def _example_answer(self, row: RowText, example: Example) -> str:
@@ -152,7 +165,8 @@ class Prompt:
         )
 
 
-def _parts(row: RowText) -> str:
+def row_message(row: RowText) -> str:
+    """The quoted parts of a row."""
     if len(row.parts) == 1:
         return quoted("text", row.parts[0][1], ("text", "row"))
     tags = (*(name for name, _ in row.parts), "row")
@@ -164,4 +178,4 @@ def _numbered(rows: Sequence[RowText]) -> str:
 
 
 def _inside(row: RowText) -> str:
-    return defused(row.text, TAGS) if len(row.parts) == 1 else _parts(row)
+    return defused(row.text, TAGS) if len(row.parts) == 1 else row_message(row)

@@ -170,6 +170,11 @@ class Recipe(StrictModel):
         return examples
 
     @property
+    def variables(self) -> dict[str, Recipe]:
+        """The recipe itself, by the name of its label column."""
+        return {self.output.column: self}
+
+    @property
     def paths(self) -> FilePaths:
         """Finds the files that the recipe names."""
         return FilePaths(self.folder, self.source.homepage, RecipeError)

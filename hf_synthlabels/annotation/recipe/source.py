@@ -11,8 +11,8 @@ from typing import Any
 
 from pyarrow import ArrowException
 
+from hf_synthlabels.annotation.codebook.source_recipe import SourceRecipe
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
-from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.source_config import FilePaths, Source
 from hf_synthlabels.annotation.recipe.splits import select_splits
 from hf_synthlabels.clients.config import ClientConfig
@@ -26,7 +26,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def load_source(
-    recipe: Recipe, *, streaming: bool = False, take: str | None = None, rows: int | None = None
+    recipe: SourceRecipe, *, streaming: bool = False, take: str | None = None, rows: int | None = None
 ) -> dict[str, Any]:
     """The splits of a recipe's source by name; see `read_source`.
 
@@ -35,13 +35,14 @@ def load_source(
         DataError: a split does not exist, all are without rows, or one lacks a column that the recipe names,
             or most human labels of one are not in the recipe's list.
     """
-    is_scale = recipe.task.kind == "text-scale"
+    is_scale = _has_numbers(recipe)
     splits = read_source(
         recipe.source, recipe.paths, named_columns(recipe), streaming=streaming, take=take, rows=rows, numbers=is_scale
     )
     if not streaming:
         for name, part in splits.items():
-            check_human_labels(recipe, part, f"split {name!r}")
+            for variable in recipe.variables.values():
+                check_human_labels(variable, part, f"split {name!r}")
         form = recipe.task.form()
         check_keys(
             recipe.annotator.client,
@@ -96,7 +97,7 @@ def read_source(
     return splits
 
 
-def source_fingerprint(recipe: Recipe) -> str:
+def source_fingerprint(recipe: SourceRecipe) -> str:
     """A hash that changes with the source's files or revision, with the example file and with recorded answers.
 
     It is computed without reading the rows: files count by path, size and time of change, Hub data by revision.
@@ -104,7 +105,7 @@ def source_fingerprint(recipe: Recipe) -> str:
     source = recipe.source
     options = ReadOptions(
         tuple(named_columns(recipe)),
-        numbers=recipe.task.kind == "text-scale",
+        numbers=_has_numbers(recipe),
         encoding=source.encoding,
         separator=source.separator,
     )
@@ -119,24 +120,31 @@ def source_fingerprint(recipe: Recipe) -> str:
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
 
 
+def _has_numbers(recipe: SourceRecipe) -> bool:
+    """Whether a column of labels has numbers."""
+    return any(variable.task.kind == "text-scale" for variable in recipe.variables.values())
+
+
 def source_files(source: Source, paths: FilePaths, further: Iterable[str] = ()) -> list[Path]:
     """The local files of a source, and further files of the same configuration."""
     return [*local_files(_row_source(source, paths)), *(Path(paths.local(path)) for path in further)]
 
 
-def recipe_files(recipe: Recipe) -> list[Path]:
+def recipe_files(recipe: SourceRecipe) -> list[Path]:
     """The local files that rows, examples and recorded answers come from: none of them may be overwritten."""
     return source_files(recipe.source, recipe.paths, _further_files(recipe).values())
 
 
-def needed_columns(recipe: Recipe, present: Iterable[str] = ()) -> list[str]:
+def needed_columns(recipe: SourceRecipe, present: Iterable[str] = ()) -> list[str]:
     """The columns that annotation reads.
 
     Args:
         recipe: the task and its annotator.
         present: the columns of the rows; those that are read only where they exist are taken from it.
     """
-    return list(dict.fromkeys([*recipe.task.columns, *recorded_columns(recipe.annotator.client, present)]))
+    present = list(present)
+    recorded = [name for each in recipe.variables.values() for name in recorded_columns(each.annotator.client, present)]
+    return list(dict.fromkeys([*recipe.task.columns, *recorded]))
 
 
 def recorded_columns(client: ClientConfig, present: Iterable[str] = ()) -> list[str]:
@@ -145,17 +153,16 @@ def recorded_columns(client: ClientConfig, present: Iterable[str] = ()) -> list[
     return [column for column in columns if column]
 
 
-def named_columns(recipe: Recipe) -> dict[str, str]:
+def named_columns(recipe: SourceRecipe) -> dict[str, str]:
     """The columns that a recipe names, each with its key."""
-    task, client = recipe.task, recipe.annotator.client
-    keys: dict[str | None, str] = {
-        **{name: "task.text" for name in task.columns},
-        task.tokens: "task.tokens",
-        task.question: "task.question",
-        task.context: "task.context",
-    }
-    for name, key in ((task.human, "task.human"), *recorded_keys(client, "annotator").items()):
-        keys.setdefault(name, key)
+    keys: dict[str | None, str] = dict.fromkeys(recipe.task.columns, "task.text")
+    variables = recipe.variables.values()
+    for task in (variable.task for variable in variables):
+        keys |= {task.tokens: "task.tokens", task.question: "task.question", task.context: "task.context"}
+    for variable in variables:
+        recorded = recorded_keys(variable.annotator.client, "annotator")
+        for name, key in ((variable.task.human, "task.human"), *recorded.items()):
+            keys.setdefault(name, key)
     return {name: key for name, key in keys.items() if name}
 
 
@@ -217,14 +224,16 @@ def check_keys(
                 )
 
 
-def _further_files(recipe: Recipe) -> dict[str, str]:
+def _further_files(recipe: SourceRecipe) -> dict[str, str]:
     """The files that a recipe names besides its source, by key."""
     annotator = recipe.annotator
     files = {
         "annotator.file": annotator.client.file,
         "annotator.examples": annotator.examples,
-        "task.guidelines_file": recipe.task.guidelines_file,
     }
+    for name, variable in recipe.variables.items():
+        key = "task.guidelines_file" if variable is recipe else f"task.variables.{name}.guidelines_file"
+        files[key] = variable.task.guidelines_file
     return {key: path for key, path in files.items() if isinstance(path, str)}
 
 

@@ -11,7 +11,7 @@ from hf_synthlabels.annotation.prompting.examples import NearestExamples
 from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText
 from hf_synthlabels.annotation.recipe.example import Example
-from hf_synthlabels.annotation.run.run_stats import EarlyStop, RunStats, check_all_failed
+from hf_synthlabels.annotation.run.run_stats import EarlyStop, RunStats
 from hf_synthlabels.annotation.run.samples import combined_samples, read_sample
 from hf_synthlabels.annotation.run.window import ordered_replies, planned_requests
 from hf_synthlabels.clients import ChatClient, Completion, Request
@@ -51,6 +51,11 @@ class Annotator:
         """The labels that a row can have."""
         return self.prompt.schema
 
+    @property
+    def form(self) -> RowForm:
+        """What of a row is shown."""
+        return self.prompt.form
+
     def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Annotation]:
         """One annotation for each row, in the order of the rows; rows are read only as fast as requests are sent.
 
@@ -67,7 +72,7 @@ class Annotator:
             annotation = combined_samples(self.schema, samples) if samples else Annotation("skipped", reason=NO_TEXT)
             breaker.count_row(annotation)
             yield annotation
-        check_all_failed(self.tally, at_end=True)
+        breaker.end()
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
         """Build the requests for some rows without sending them."""
@@ -123,13 +128,17 @@ class _LabelRequests:
         replies: Mapping[int, Annotation],  # noqa: ARG002
     ) -> Request:
         texts, first = _texts(rows), rows[0]
+        prompt = self.prompt.of_row(texts[0])
         is_single = self.rows_per_call == 1
-        build = (
-            self.prompt.messages(texts[0], first.examples) if is_single else self.prompt.batch(texts, first.examples)
-        )
-        return Request(key, build, place, self.prompt.response_schema, texts[0].text, first.row)
+        messages = prompt.messages(texts[0], first.examples) if is_single else prompt.batch(texts, first.examples)
+        return Request(key, messages, place, self.prompt.response_schema, texts[0].text, first.row)
 
-    def read(self, rows: Sequence[InputRow], completion: Completion) -> Sequence[Annotation] | None:
+    def read(
+        self,
+        rows: Sequence[InputRow],
+        completion: Completion,
+        place: int,  # noqa: ARG002
+    ) -> Sequence[Annotation] | None:
         answers: Sequence[str] | None = None
         if self.rows_per_call > 1:
             answers = split_row_answers(completion.text, len(rows)) if _is_whole(completion) else None

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from hf_synthlabels.annotation.provenance import cost_usd
-from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
+from hf_synthlabels.annotation.run.row_annotator import RowAnnotator
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients.config import ClientConfig
 
@@ -87,7 +87,9 @@ class Progress:
 
 
 @contextmanager
-def shown_progress(config: ClientConfig, annotator: Annotator, *, total: int | None, what: str) -> Iterator[Progress]:
+def shown_progress(
+    config: ClientConfig, annotator: RowAnnotator, *, total: int | None, what: str
+) -> Iterator[Progress]:
     """A progress bar on standard error while rows are labeled.
 
     Args:

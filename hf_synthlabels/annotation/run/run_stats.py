@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hf_synthlabels.clients import Completion
@@ -50,6 +50,8 @@ class RunStats:
     """Prompts that the server probably truncated; see `checked_prompts`."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Of rows without a label: their status and reason, where quoted words and numbers count as the same."""
+    variables: Counter[str] = field(default_factory=Counter)
+    """Of a codebook: rows by variable and status, as `name status`."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
@@ -85,6 +87,25 @@ class RunStats:
             self.failures[annotation.reason] += 1
         elif annotation.status != "labelled":
             self.count_reason(annotation.status, annotation.reason)
+
+    def count_variable(self, name: str, annotation: Annotation) -> None:
+        """A variable of a finished row is finished."""
+        self.variables[f"{name} {annotation.status}"] += 1
+        if annotation.status == "failed":
+            self.failures[f"{name}: {annotation.reason}"] += 1
+        elif annotation.status not in ("labelled", "skipped"):
+            self.reasons[f"{name}: {annotation.status}: {VARIABLE.sub('…', annotation.reason)}"] += 1
+
+    def of_variable(self, name: str) -> RunStats:
+        """The rows, statuses and reasons of one variable of a codebook, with the requests of the run."""
+        prefix = f"{name} "
+        statuses = {key.removeprefix(prefix): n for key, n in self.variables.items() if key.startswith(prefix)}
+        cause = f"{name}: "
+        failures, reasons = (
+            Counter({key.removeprefix(cause): n for key, n in causes.items() if key.startswith(cause)})
+            for causes in (self.failures, self.reasons)
+        )
+        return replace(self, statuses=Counter(statuses), variables=Counter(), failures=failures, reasons=reasons)
 
     def count_reason(self, status: str, reason: str) -> None:
         """A row has no label, and why."""
@@ -141,6 +162,17 @@ class EarlyStop:
                 self._answers.append(annotation.raw)
         if self._asked == EARLY_ROWS and not self.keep_going and self._missing.total() > EARLY_ROWS / 2:
             raise NothingLabeledError(self._words())
+
+    def end(self, unsent: str = "skipped") -> None:
+        """End the run.
+
+        Args:
+            unsent: see `check_all_failed`.
+
+        Raises:
+            AllFailedError: all rows failed.
+        """
+        check_all_failed(self.tally, at_end=True, unsent=unsent)
 
     def _words(self) -> str:
         counts = ", ".join(f"{status} {count}" for status, count in self._missing.most_common())

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hf_synthlabels.annotation.columns import LabelColumns
-from hf_synthlabels.annotation.run.annotator import Annotator
+from hf_synthlabels.annotation.run.row_annotator import AnnotationColumns, RowAnnotator
 from hf_synthlabels.annotation.run.run_stats import BREAKER_ROWS
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.config import ClientConfig
-from hf_synthlabels.labels import Annotation
 
 if TYPE_CHECKING:
     import datasets
@@ -25,10 +23,10 @@ MAX_TABLES_TOGETHER = 256
 
 
 def annotated_tables(
-    annotator: Annotator,
+    annotator: RowAnnotator,
     tables: Iterable[pa.Table],
     needed: list[str],
-    columns: LabelColumns,
+    columns: AnnotationColumns,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[pa.Table]:
     """Annotate tables one after the other, with the next already being asked while the last is completed."""
@@ -56,10 +54,10 @@ def selected_shards(rows: datasets.IterableDataset, places: list[int]) -> datase
 
 
 def looked_at_tables(
-    annotator: Annotator,
+    annotator: RowAnnotator,
     rows: datasets.IterableDataset,
     needed: list[str],
-    columns: LabelColumns,
+    columns: AnnotationColumns,
     *,
     first: int,
     progress: Callable[[int], None] | None = None,
@@ -87,10 +85,10 @@ def looked_at_tables(
 
 
 def labelled_tables(
-    annotator: Annotator,
+    annotator: RowAnnotator,
     tables: Iterable[pa.Table],
     needed: list[str],
-    columns: LabelColumns,
+    columns: AnnotationColumns,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Tables with the label columns of their rows, each as soon as its last row is labeled.
@@ -105,9 +103,9 @@ def labelled_tables(
         columns: the label columns.
         progress: called with the number of rows that were labeled since the last call.
     """
-    tokens_column = annotator.prompt.form.tokens
+    tokens_column = annotator.form.tokens
 
-    def labels(table: pa.Table, done: list[Annotation]) -> pa.Table:
+    def labels(table: pa.Table, done: list[Any]) -> pa.Table:
         tokens = None if tokens_column is None else table.column(tokens_column).to_pylist()
         return columns.table(done, tokens)
 

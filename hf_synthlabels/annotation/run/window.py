@@ -49,7 +49,7 @@ class RowRequests(Protocol[RowIn, ReplyOut]):
     def request(self, key: int, rows: Sequence[RowIn], place: int, replies: Mapping[int, ReplyOut]) -> Request:
         """The request with this number for some rows; `replies` are the first row's so far."""
 
-    def read(self, rows: Sequence[RowIn], completion: Completion) -> Sequence[ReplyOut] | None:
+    def read(self, rows: Sequence[RowIn], completion: Completion, place: int) -> Sequence[ReplyOut] | None:
         """The reply to each row; None to request the same again for each half of the rows."""
 
 
@@ -168,7 +168,7 @@ class _Window(Generic[Row, Reply]):
         completion = separate_reasoning(completion)
         stats.count_call(completion)
         rows = [self._open[number] for number in call.numbers]
-        replies = self._requests.read([row.row for row in rows], completion)
+        replies = self._requests.read([row.row for row in rows], completion, call.place)
         if replies is None:
             half = len(rows) // 2
             self._pending.extend(_Call(part, call.place) for part in (call.numbers[:half], call.numbers[half:]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels import errors
-from hf_synthlabels.annotation import AnnotationJob, Recipe, RunStats, compile_recipe
+from hf_synthlabels.annotation import AnnotationJob, Recipe, RunStats, compile_variable
 from hf_synthlabels.annotation.builder import UNFINISHED
 from hf_synthlabels.annotation.provenance import record
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
@@ -66,7 +66,7 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
         ClientError: the cluster or the annotator cannot be reached, or all first rows failed.
         StoreError: answers or results cannot be written.
     """
-    plan = compile_recipe(recipe)
+    plan = compile_variable(recipe)
     ray = load_ray(plan.recipe.engine)
     if Path(str(output)).suffix in FILE_SUFFIXES:
         raise errors.ConfigError(f"`output` {str(output)!r} is a file; name a folder, with a file for each shard.")

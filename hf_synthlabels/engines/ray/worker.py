@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hf_synthlabels.annotation import AnnotationJob, Annotator, RunStats
-from hf_synthlabels.annotation.compiled import open_annotator
+from hf_synthlabels.annotation.compiler import open_annotator
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.config import ClientConfig
@@ -114,7 +114,8 @@ class LabelShards:
         store = ResponseStore(store_path(), backend)
 
         def opened() -> AbstractContextManager[Annotator]:
-            return open_annotator(annotation, features, config=self._clients[rank], store=store, alone=False)
+            opened = open_annotator(annotation, features, config=self._clients[rank], store=store, alone=False)
+            return cast("AbstractContextManager[Annotator]", opened)
 
         def on_progress(stats: RunStats) -> None:
             if backend.is_stopped:

@@ -106,7 +106,12 @@ class JudgeRequests:
         # Samples are numbered across both orders, so that recorded replies to both are in one list.
         return Request(key, messages, number, prompt.response_schema, item.prediction, item.row)
 
-    def read(self, rows: Sequence[JudgedItem], completion: Completion) -> Sequence[Completion]:  # noqa: ARG002
+    def read(
+        self,
+        rows: Sequence[JudgedItem],  # noqa: ARG002
+        completion: Completion,
+        place: int,  # noqa: ARG002
+    ) -> Sequence[Completion]:
         """The reply to an item, which shares its request with no other."""
         return [completion]
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from hf_synthlabels.annotation import Recipe
-from hf_synthlabels.annotation.compiled import compile_recipe
+from hf_synthlabels.annotation.compiler import compile_variable
 from hf_synthlabels.cards import PROMPT_FILE, CardFields, DatasetFacts, SplitFacts, dataset_card
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.hub.annotated_data import AnnotatedData, count_statuses
@@ -154,7 +154,7 @@ def _system_prompt(recipe: Recipe | None) -> str:
     """System prompt of the annotator; empty if none is sent."""
     if recipe is None or recipe.annotator.client.kind not in PROMPTED:
         return ""
-    return compile_recipe(recipe).prompt().messages("")[0].content
+    return compile_variable(recipe).prompt().messages("")[0].content
 
 
 def _recipe_files(data: AnnotatedData) -> list[HubFile]:

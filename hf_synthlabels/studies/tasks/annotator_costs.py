@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe
-from hf_synthlabels.annotation.compiled import compile_recipe
+from hf_synthlabels.annotation.compiler import compile_variable
 from hf_synthlabels.annotation.planning.dry_run import dry_run
 from hf_synthlabels.annotation.recipe.source import needed_columns
 from hf_synthlabels.clients import ResponseStore, Usage
@@ -59,7 +59,7 @@ def answer_cost(recipe: Recipe, rows: Dataset) -> AnswerCost:
         if form is None:
             return AnswerCost()
         asked = rows.select_columns(needed_columns(recipe, rows.features))
-        keys.update((key, None) for _, key in dry_run(compile_recipe(recipe), form).requests(asked))
+        keys.update((key, None) for _, key in dry_run(compile_variable(recipe), form).requests(asked))
         answers = store.get(keys)
     usages = [Usage(**answer["usage"]) for answer in answers.values()]
     models = tuple(sorted({str(answer["model"]) for answer in answers.values() if answer["model"]}))
@@ -167,5 +167,5 @@ def _prompt(recipe: Recipe) -> str:
     if recipe.task.tokens is not None:
         row[recipe.task.tokens] = [f"{{{recipe.task.tokens}}}"]
     shown = recipe.task.form().read(row)
-    messages = () if shown is None else compile_recipe(recipe).prompt().messages(shown)
+    messages = () if shown is None else compile_variable(recipe).prompt().messages(shown)
     return "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)

@@ -23,7 +23,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, provenance, read_recipe
-from hf_synthlabels.annotation.compiled import compile_recipe
+from hf_synthlabels.annotation.compiler import compile_recipe
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import STATUSES

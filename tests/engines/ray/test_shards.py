@@ -14,7 +14,7 @@ import pytest
 from datasets import Features
 
 from hf_synthlabels.annotation import Recipe, RunStats
-from hf_synthlabels.annotation.compiled import compile_recipe
+from hf_synthlabels.annotation.compiler import compile_recipe
 from hf_synthlabels.engines.ray.job import Job, Shard, is_complete, job_fingerprint, prepare, row_ids
 from hf_synthlabels.engines.ray.job_files import (
     ROW_ID,

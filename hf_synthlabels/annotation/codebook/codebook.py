@@ -1,0 +1,364 @@
+"""Codebook: a recipe with several variables, each of which is a recipe of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from hf_synthlabels.annotation.codebook.groups import Condition, Group, ordered_variables, request_groups
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
+from hf_synthlabels.annotation.recipe.engine_config import Engine
+from hf_synthlabels.annotation.recipe.example import Example, codebook_examples
+from hf_synthlabels.annotation.recipe.recipe import Output, Recipe
+from hf_synthlabels.annotation.recipe.source_config import FilePaths, Source
+from hf_synthlabels.annotation.recipe.strict_yaml import validated
+from hf_synthlabels.annotation.recipe.task import Order, ScaleKeys
+from hf_synthlabels.annotation.trust.confirmation import check_trust
+from hf_synthlabels.clients.config import ClientConfig, StrictModel
+from hf_synthlabels.errors import RecipeError
+from hf_synthlabels.labels import Kind
+
+MAX_GROUP = 50
+"""Variables of a request: servers with strict JSON schemas accept 100 properties, and a variable may have two."""
+
+LONG_KINDS = ("token-classification", "question-answering", "text-generation")
+VALUE_TOKENS, LONG_VALUE_TOKENS = 24, 200
+"""Tokens of a value by which the default limit of a joint answer is longer than that of a single one."""
+
+RESERVED_NAMES = ("row", "label", "labels", "reasoning", "variable", "variables")
+
+COLUMN_SUFFIXES = ("status", "confidence", "raw", "note", "probs", "tags", "expected", "reasoning")
+
+PLACEHOLDER = "{variable}"
+"""In `annotator.column`: each variable's recorded answers have their own column."""
+
+
+class ConditionKeys(StrictModel):
+    """The variable, and its labels, on which another variable depends."""
+
+    variable: str
+    labels: list[str] = Field(alias="is", min_length=1)
+
+
+class Variable(StrictModel):
+    """One variable of a codebook."""
+
+    kind: Kind
+    labels: dict[str, str | None] | list[str] = Field(default_factory=list)
+    scale: ScaleKeys | None = None
+    instructions: str = ""
+    guidelines: str = ""
+    guidelines_file: str | None = None
+    abstain: bool = False
+    human: str | None = None
+    """The column with human labels, where there are some."""
+    reasoning: bool = False
+    ask_if: ConditionKeys | None = None
+    """Code the variable only in rows in which another variable has one of these labels."""
+
+
+class CodebookTask(StrictModel):
+    """The `task` section of a recipe with several variables."""
+
+    text: str | list[str] = "text"
+    tokens: str | None = None
+    instructions: str = ""
+    """What the whole codebook is about."""
+    variables: dict[str, Variable] = Field(min_length=1)
+    group: Literal["joint", "separate"] | int = "joint"
+    """How many variables share a request."""
+    variable_order: Order = "fixed"
+    label_order: Order = "fixed"
+    seed: int = 0
+    """Seed of shuffled orders."""
+
+    @field_validator("group")
+    @classmethod
+    def _positive(cls, group: str | int) -> str | int:
+        if isinstance(group, int) and group < 1:
+            raise ValueError(f"is {group}. Use joint, separate, or a number of variables from 1.")
+        return group
+
+    @field_validator("variables")
+    @classmethod
+    def _names(cls, variables: dict[str, Variable]) -> dict[str, Variable]:
+        for name in variables:
+            if not re.fullmatch(r"[A-Za-z]\w*", name) or name.casefold() in RESERVED_NAMES:
+                raise ValueError(
+                    f"has the name {name!r}. Use letters, digits and '_', and none of: {', '.join(RESERVED_NAMES)}."
+                )
+            for suffix in COLUMN_SUFFIXES:
+                if f"{name}_{suffix}" in variables:
+                    raise ValueError(
+                        f"has {name!r} and {f'{name}_{suffix}'!r}, which is also an output column of the first. "
+                        "Rename one."
+                    )
+        folded = [name.casefold() for name in variables]
+        if repeated := [name for name in variables if folded.count(name.casefold()) > 1]:
+            raise ValueError(f"has names that differ only in case: {', '.join(repeated)}. Rename one.")
+        return variables
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that hold the text."""
+        if self.tokens is not None:
+            return [self.tokens]
+        return [self.text] if isinstance(self.text, str) else list(self.text)
+
+    def form(self) -> RowForm:
+        """The parts of a row that are shown for all variables."""
+        is_pair = any(variable.kind == "text-pair" for variable in self.variables.values())
+        return RowForm(tuple(self.columns), is_pair, self.tokens)
+
+
+class CodebookKeys(StrictModel):
+    """The keys of a recipe with several variables."""
+
+    name: str
+    source: Source
+    task: CodebookTask
+    annotator: AnnotatorConfig
+    output: Output = Output()
+    engine: Engine = Engine()
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """A recipe with several variables; it has the attributes that a `Recipe` has."""
+
+    keys: CodebookKeys
+    variables: Mapping[str, Recipe]
+    """A recipe for each variable, whose label column has the variable's name."""
+    folder: Path | str | None = None
+
+    @classmethod
+    def from_dict(cls, content: Any, *, folder: Path | str | None = None, origin: str = "recipe") -> Codebook:
+        """Make a codebook from the content of a YAML file.
+
+        Raises:
+            RecipeError: a key is missing, unknown or wrong.
+            UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
+        """
+        check_trust(content, folder, origin)
+        keys = validated(CodebookKeys, dict(content), origin, RecipeError)
+        content = _with_longer_answers(content, keys)
+        keys = validated(CodebookKeys, content, origin, RecipeError)
+        _check_annotator(keys, origin)
+        ordered_variables(conditions_of(keys.task), origin)
+        paths = FilePaths(folder, keys.source.homepage, RecipeError)
+        examples = codebook_examples(keys.annotator.examples, keys.task.columns, paths)
+        variables = {
+            name: _variable_recipe(content, keys, name, examples, folder, origin) for name in keys.task.variables
+        }
+        _check_conditions(keys.task, variables, origin)
+        codebook = cls(keys, variables, folder)
+        if (largest := max(map(len, codebook.groups))) > MAX_GROUP:
+            raise RecipeError(
+                f"{origin}: `task.group` is {keys.task.group!r}, which puts {largest} variables into one request. Use "
+                f"a number up to {MAX_GROUP}."
+            )
+        return codebook
+
+    @property
+    def name(self) -> str:
+        """The name of the recipe and of its budget."""
+        return self.keys.name
+
+    @property
+    def source(self) -> Source:
+        """Where the rows come from."""
+        return self.keys.source
+
+    @property
+    def task(self) -> CodebookTask:
+        """The variables and how they are requested."""
+        return self.keys.task
+
+    @property
+    def annotator(self) -> AnnotatorConfig:
+        """The annotator of all variables."""
+        return self.keys.annotator
+
+    @property
+    def output(self) -> Output:
+        """The label columns."""
+        return self.keys.output
+
+    @property
+    def engine(self) -> Engine:
+        """Where it runs."""
+        return self.keys.engine
+
+    @property
+    def paths(self) -> FilePaths:
+        """Finds the files that the recipe names."""
+        return FilePaths(self.folder, self.source.homepage, RecipeError)
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """The few-shot examples, with a label for each variable."""
+        return codebook_examples(self.annotator.examples, self.task.columns, self.paths)
+
+    @cached_property
+    def conditions(self) -> dict[str, Condition | None]:
+        """The condition of each variable, in an order in which a condition's variable comes first."""
+        conditions = conditions_of(self.task)
+        return {name: conditions[name] for name in ordered_variables(conditions, self.name)}
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The variables of each request."""
+        return request_groups(self.conditions, self.task.group)
+
+    @property
+    def has_own_clients(self) -> bool:
+        """Whether each variable has its own client: an encoder, or its own column of recorded answers."""
+        client = self.annotator.client
+        return client.kind == "embedding" or (client.kind == "recorded" and PLACEHOLDER in (client.column or ""))
+
+    def client(self) -> ClientConfig:
+        """The annotator's client, with located paths."""
+        return self.paths.located_client(self.annotator.client)
+
+    def regrouped(self, group: Literal["joint", "separate"]) -> Codebook:
+        """The same codebook with another number of variables per request."""
+        return replace(self, keys=self.keys.model_copy(update={"task": self.task.model_copy(update={"group": group})}))
+
+    def kept_going(self) -> Codebook:
+        """The same codebook, for a run that goes on when most of its first rows get no label."""
+        annotator = self.annotator.model_copy(update={"keep_going": True})
+        variables = {name: recipe.kept_going() for name, recipe in self.variables.items()}
+        return replace(self, keys=self.keys.model_copy(update={"annotator": annotator}), variables=variables)
+
+    def fingerprint(self) -> str:
+        """A hash of the content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
+        content = {
+            "variables": {name: recipe.fingerprint() for name, recipe in self.variables.items()},
+            "task": self.task.model_dump(mode="json", exclude={"variables"}),
+            "conditions": {name: str(condition) for name, condition in self.conditions.items()},
+            "order": list(self.variables),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def conditions_of(task: CodebookTask) -> dict[str, Condition | None]:
+    """The condition of each variable."""
+    return {
+        name: None if variable.ask_if is None else Condition(variable.ask_if.variable, tuple(variable.ask_if.labels))
+        for name, variable in task.variables.items()
+    }
+
+
+def _variable_recipe(
+    content: Mapping[str, Any],
+    keys: CodebookKeys,
+    name: str,
+    examples: list[Example],
+    folder: Path | str | None,
+    origin: str,
+) -> Recipe:
+    """The recipe of one variable, which asks for it alone."""
+    task, variable = keys.task, keys.task.variables[name]
+    own = variable.model_dump(mode="json", exclude={"ask_if"}, exclude_defaults=True)
+    if isinstance(variable.labels, dict):
+        own["labels"] = dict(variable.labels)
+    shared = {"text": task.text} if task.tokens is None or variable.kind != "token-classification" else {}
+    if task.tokens is not None:
+        shared = {"tokens": task.tokens} if variable.kind == "token-classification" else {"text": task.tokens}
+    annotator = dict(content["annotator"])
+    if variable.kind not in ("text-classification", "text-pair", "text-scale"):
+        annotator.pop("logprobs", None)
+    if annotator.get("column"):
+        annotator["column"] = str(annotator["column"]).replace(PLACEHOLDER, name)
+    annotator["examples"] = [
+        example.model_copy(update={"label": example.labels[name], "labels": {}}).model_dump(mode="json")
+        for example in examples
+        if example.labels.get(name) is not None
+    ]
+    if not annotator["examples"]:
+        annotator.pop("example_selection", None)
+    return Recipe.from_dict(
+        {
+            "name": f"{keys.name}.{name}",
+            "source": content["source"],
+            "task": {
+                **shared,
+                **own,
+                "kind": variable.kind,
+                "label_order": task.label_order,
+                "seed": task.seed,
+            },
+            "annotator": annotator,
+            "output": {"column": name, "probabilities": keys.output.probabilities},
+        },
+        folder=folder,
+        origin=f"{origin}: `task.variables.{name}`",
+    )
+
+
+def _with_longer_answers(content: Mapping[str, Any], keys: CodebookKeys) -> dict[str, Any]:
+    """The content with a default limit of answer tokens that is enough for all variables of a request."""
+    annotator = content["annotator"]
+    client = keys.annotator.client
+    if client.kind not in ("openai", "transformers") or annotator.get("max_tokens") is not None:
+        return dict(content)
+    conditions = conditions_of(keys.task)
+    largest = max(map(len, request_groups(dict(conditions), keys.task.group)))
+    usual = client.max_answer_tokens
+    if largest == 1 or usual is None:
+        return dict(content)
+    variables = keys.task.variables.values()
+    long = sum(variable.reasoning or variable.kind in LONG_KINDS for variable in variables)
+    tokens = usual + VALUE_TOKENS * largest + LONG_VALUE_TOKENS * min(long, largest)
+    return {**content, "annotator": {**annotator, "max_tokens": tokens}}
+
+
+def _check_annotator(keys: CodebookKeys, origin: str) -> None:
+    annotator, output = keys.annotator, keys.output
+    if output.column != Output().column:
+        raise RecipeError(
+            f"{origin}: `output.column` is {output.column!r}, but each variable names its own column. Remove it."
+        )
+    if annotator.system is not None:
+        raise RecipeError(
+            f"{origin}: `annotator.system` replaces the prompt of one variable. Remove it, and use `task.instructions`."
+        )
+    if keys.engine.name == "ray":
+        raise RecipeError(f"{origin}: `engine.name` is 'ray', which labels one variable. Remove it.")
+    if annotator.scoring:
+        raise RecipeError(
+            f"{origin}: `annotator.scoring` scores the labels of one variable. Set it to false, or use a recipe for "
+            "each variable."
+        )
+    if annotator.example_selection is not None and annotator.example_selection.method == "balanced":
+        raise RecipeError(
+            f"{origin}: `annotator.example_selection.method` is 'balanced', which needs one label per example. Use "
+            "random or diverse."
+        )
+
+
+def _check_conditions(task: CodebookTask, variables: Mapping[str, Recipe], origin: str) -> None:
+    """Conditions name class labels of their variable."""
+    for name, condition in conditions_of(task).items():
+        if condition is None:
+            continue
+        schema = variables[condition.variable].task.schema_of_labels()
+        if schema.kind not in ("text-classification", "text-pair", "multi-label"):
+            raise RecipeError(
+                f"{origin}: `task.variables.{name}.ask_if` names {condition.variable!r} of kind {schema.kind!r}, which "
+                "has no list of labels. Name a variable with classes."
+            )
+        if unknown := [label for label in condition.labels if label not in schema.names]:
+            raise RecipeError(
+                f"{origin}: `task.variables.{name}.ask_if` has {unknown[0]!r}, which is no label of "
+                f"{condition.variable!r}. Use: {', '.join(schema.names)}."
+            )

@@ -1,0 +1,142 @@
+"""CodebookAnnotator: rows in, the annotations of all variables out, in the order of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import tee
+from typing import Any
+
+from hf_synthlabels.annotation.codebook.codebook_requests import CodebookPrompts, CodebookRequests, not_coded
+from hf_synthlabels.annotation.prompting.examples import NearestExamples
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
+from hf_synthlabels.annotation.run.annotator import NO_TEXT, Annotator, input_rows
+from hf_synthlabels.annotation.run.run_stats import EarlyStop, RunStats
+from hf_synthlabels.annotation.run.window import ordered_replies, planned_requests
+from hf_synthlabels.clients import ChatClient, Request
+from hf_synthlabels.errors import AllFailedError, NothingLabeledError
+from hf_synthlabels.labels import Annotation
+
+CodebookAnnotation = Mapping[str, Annotation]
+"""The annotation of each variable of one row."""
+
+
+@dataclass(frozen=True)
+class CodebookAnnotator:
+    """Requests the variables of each row from one client, together or in groups, and parses the answers.
+
+    Rows are never dropped or reordered: a variable without a label carries a status that says why.
+    """
+
+    prompts: CodebookPrompts
+    form: RowForm
+    """What of a row is shown."""
+    client: ChatClient
+    num_samples: int = 1
+    tally: RunStats = field(default_factory=RunStats)
+    nearest: NearestExamples | None = None
+    window_rows: int | None = None
+    keep_going: bool = False
+    alone: bool = True
+
+    def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[CodebookAnnotation]:
+        """The annotations of each row, in the order of the rows.
+
+        Raises:
+            AllFailedError: the first 20 rows of a variable, or all when there are fewer, failed.
+            NothingLabeledError: most of the first 50 rows of a variable got an answer, but no label.
+        """
+        breakers = _Breakers(list(self.prompts.alone), self.tally, keep_going=self.keep_going, alone=self.alone)
+        repeats = self.client.identity.get("client") != "recorded"
+        requests = CodebookRequests(self.prompts, self.num_samples, repeats)
+        inputs = input_rows(rows, self.form, self.nearest)
+        for row, replies in ordered_replies(self.client, requests, inputs, self.tally, window_rows=self.window_rows):
+            if row.is_sent:
+                annotations = requests.annotations(replies)
+            else:
+                annotations = dict.fromkeys(self.prompts.alone, Annotation("skipped", reason=NO_TEXT))
+            breakers.count_row(annotations)
+            yield annotations
+        breakers.end()
+
+    def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
+        """Build the first requests for some rows without sending them."""
+        requests = CodebookRequests(self.prompts, self.num_samples)
+        return planned_requests(requests, input_rows(rows, self.form, self.nearest))
+
+
+@dataclass(frozen=True)
+class SeparateAnnotators:
+    """Annotates each variable by its own annotator: an encoder, or a column of recorded answers."""
+
+    prompts: CodebookPrompts
+    form: RowForm
+    annotators: Mapping[str, Annotator]
+    tally: RunStats = field(default_factory=RunStats)
+    keep_going: bool = False
+
+    @property
+    def client(self) -> ChatClient:
+        """The client of the first variable."""
+        return next(iter(self.annotators.values())).client
+
+    def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[CodebookAnnotation]:
+        """The annotations of each row; see `CodebookAnnotator.annotate`."""
+        breakers = _Breakers(list(self.prompts.alone), self.tally, keep_going=self.keep_going, alone=True)
+        names = list(self.annotators)
+        copies = tee(rows, len(names))
+        streams = [self.annotators[name].annotate(copy) for name, copy in zip(names, copies, strict=True)]
+        for together in zip(*streams, strict=True):
+            given = dict(zip(names, together, strict=True))
+            resolved: dict[str, Annotation] = {}
+            for name, condition in self.prompts.conditions.items():
+                if condition is None or condition.holds(parent := resolved[condition.variable]):
+                    resolved[name] = given[name]
+                else:
+                    resolved[name] = not_coded(condition, parent)
+            annotations = {name: resolved[name] for name in self.prompts.alone}
+            breakers.count_row(annotations)
+            yield annotations
+        breakers.end()
+
+    def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
+        """Build the requests for some rows without sending them."""
+        copies = tee(rows, len(self.annotators))
+        for annotator, copy in zip(self.annotators.values(), copies, strict=True):
+            yield from annotator.requests(copy)
+
+
+class _Breakers:
+    """Counts rows and variables, and ends a run whose first rows show that a variable gets no labels."""
+
+    def __init__(self, names: list[str], tally: RunStats, *, keep_going: bool, alone: bool) -> None:
+        self._tally = tally
+        self._of = {name: EarlyStop(RunStats(), keep_going, alone) for name in names}
+
+    def count_row(self, annotations: CodebookAnnotation) -> None:
+        """Count a finished row.
+
+        Raises:
+            AllFailedError: the first rows of a variable failed.
+            NothingLabeledError: most of the first rows of a variable have no label.
+        """
+        statuses = [annotation.status for annotation in annotations.values()]
+        self._tally.rows += 1
+        complete = all(status in ("labelled", "abstained", "skipped") for status in statuses)
+        shown = next((status for status in statuses if status not in ("labelled", "abstained", "skipped")), "labelled")
+        self._tally.statuses[statuses[0] if complete and len(set(statuses)) == 1 else shown] += 1
+        for name, annotation in annotations.items():
+            self._tally.count_variable(name, annotation)
+            try:
+                self._of[name].count_row(annotation)
+            except (AllFailedError, NothingLabeledError) as error:
+                raise type(error)(f"Variable `{name}`: {error}") from None
+
+    def end(self) -> None:
+        """Raise `AllFailedError` if all rows of a run failed."""
+        for name, breaker in self._of.items():
+            try:
+                # Rows in which a variable is not coded say nothing about the others.
+                breaker.end(unsent="")
+            except AllFailedError as error:
+                raise AllFailedError(f"Variable `{name}`: {error}") from None

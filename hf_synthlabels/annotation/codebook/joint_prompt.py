@@ -1,0 +1,258 @@
+"""The prompt that asks for several variables in one request, and the reading of its answer."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+from hf_synthlabels.annotation.codebook.groups import Condition, Group
+from hf_synthlabels.annotation.prompting.answer_format import JSON_ANSWER, TEXT_ANSWER
+from hf_synthlabels.annotation.prompting.prompt import DEFAULT_FORM, Prompt, row_message
+from hf_synthlabels.annotation.prompting.quoting import rendered
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText, compared
+from hf_synthlabels.annotation.recipe.example import Example
+from hf_synthlabels.annotation.run.samples import as_annotation, missing_sample
+from hf_synthlabels.clients import Completion, Message
+from hf_synthlabels.labels import (
+    Annotation,
+    Answer,
+    LabelSchema,
+    Status,
+    Token,
+    answer_text,
+    label_probabilities,
+    parse,
+)
+from hf_synthlabels.labels.parsing.properties import read_properties
+
+NOTHING = "skip"
+"""In a text answer: the variable is not coded, as its condition does not hold."""
+
+NULL = "null"
+
+INSTRUCTIONS = "Code the text with the variables of this codebook."
+
+
+@dataclass(frozen=True, slots=True)
+class VariablePrompt:
+    """What a joint prompt says about one variable."""
+
+    name: str
+    prompt: Prompt
+    """The prompt that asks for the variable alone."""
+    condition: Condition | None = None
+    reasoning: bool = False
+
+    @property
+    def schema(self) -> LabelSchema:
+        """The labels of the variable."""
+        return self.prompt.schema
+
+    @property
+    def reasoning_name(self) -> str:
+        """The property with the reasoning."""
+        return f"{self.name}_reasoning"
+
+
+@dataclass(frozen=True)
+class JointPrompt:
+    """Everything that is the same for all rows of a group of variables."""
+
+    variables: tuple[VariablePrompt, ...]
+    instructions: str = ""
+    guidelines: str = ""
+    examples: Sequence[Example] = ()
+    as_json: bool = True
+    form: RowForm = DEFAULT_FORM
+    shuffled_variables: bool = False
+    seed: int = 0
+
+    @property
+    def names(self) -> Group:
+        """The variables."""
+        return tuple(variable.name for variable in self.variables)
+
+    def messages(self, row: RowText, examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
+        """The conversation that asks for the variables of one row.
+
+        Args:
+            row: what is to code.
+            examples: selected for this row; they replace the prompt's own.
+        """
+        before = self._of_row(row)._before(row, examples)
+        return (*before, Message("user", row_message(row)))
+
+    @cached_property
+    def response_schema(self) -> dict[str, Any]:
+        """The JSON schema of an answer: every variable is required, and null is no value."""
+        properties: dict[str, Any] = {}
+        for variable in self.variables:
+            if variable.reasoning:
+                properties[variable.reasoning_name] = {"type": "string"}
+            schema = replace(variable.schema, abstain=False)
+            value = schema.response_schema()["properties"]["label"]
+            optional = variable.schema.abstain or variable.condition is not None
+            properties[variable.name] = {"anyOf": [value, {"type": "null"}]} if optional else value
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+    def read(self, completion: Completion, row: RowText) -> dict[str, Annotation]:
+        """The annotation of each variable from one completion."""
+        text = completion.text
+        missing = missing_sample(completion, text)
+        if missing is not None and missing.status != "truncated":
+            return dict.fromkeys(self.names, missing)
+        properties = read_properties(text, self.names, is_cut=missing is not None)
+        annotations: dict[str, Annotation] = {}
+        for variable in self.variables:
+            name = variable.name
+            if name not in properties.values:
+                problem = properties.problems[name]
+                status: Status = "truncated" if problem == "cut off" else "unparsed"
+                annotations[name] = Annotation(status, votes=(None,), raw=text, reason=f"its value is {problem}")
+                continue
+            value = properties.values[name]
+            answer = _parsed(variable, value, row, as_json=properties.as_json)
+            probabilities = _probabilities(variable, answer, completion.tokens, as_json=properties.as_json)
+            annotations[name] = as_annotation(variable.schema, answer, probabilities, value)
+        return annotations
+
+    def fingerprint_text(self) -> str:
+        """The rendered prompt, as part of a fingerprint."""
+        return "\x1e".join(message.role + "\x1f" + message.content for message in self.messages(self.form.of_text("")))
+
+    def _of_row(self, row: RowText) -> JointPrompt:
+        """The prompt with the variables and labels in the order of this row."""
+        variables = [replace(each, prompt=each.prompt.of_row(row)) for each in self.variables]
+        if self.shuffled_variables:
+            random.Random(f"{self.seed}:variables:{row.text}").shuffle(variables)
+        changed = tuple(variables)
+        return self if changed == self.variables else replace(self, variables=changed)
+
+    @cached_property
+    def _system(self) -> Message:
+        form = self.form
+        return Message(
+            "system",
+            rendered(
+                "hf_synthlabels.annotation",
+                "codebook.txt",
+                instructions=self.instructions.strip() or INSTRUCTIONS,
+                guidelines=self.guidelines.strip(),
+                variables=[_described(variable) for variable in self.variables],
+                nothing=NULL if self.as_json else NOTHING,
+                abstention=NULL if self.as_json else "abstain",
+                parts=form.columns if form.pair else (),
+                form=self._answer_form(),
+            ),
+        )
+
+    @cached_property
+    def _turns(self) -> tuple[Message, ...]:
+        return self._example_turns(self.examples)
+
+    @cached_property
+    def _shown(self) -> tuple[str, ...]:
+        return tuple(compared(example.row_text(self.form).text) for example in self.examples)
+
+    def _before(self, row: RowText, examples: Sequence[Example] | None) -> tuple[Message, ...]:
+        """What comes before the row; an example that is the row itself is left out."""
+        if examples is None:
+            if not self._shown or (own := compared(row.text)) not in self._shown:
+                return (self._system, *self._turns)
+            examples = [each for each, text in zip(self.examples, self._shown, strict=True) if text != own]
+        return (self._system, *self._example_turns(examples))
+
+    def _example_turns(self, examples: Sequence[Example]) -> tuple[Message, ...]:
+        turns: list[Message] = []
+        for example in examples:
+            row = example.row_text(self.form)
+            turns += [Message("user", row_message(row)), Message("assistant", self._example_answer(example, row))]
+        return tuple(turns)
+
+    def _example_answer(self, example: Example, row: RowText) -> str:
+        """The answer that the annotator should give to an example."""
+        values: dict[str, Any] = {}
+        lines: list[str] = []
+        for variable in self.variables:
+            given = example.labels.get(variable.name)
+            if given is None:
+                values[variable.name] = None
+                lines.append(f"{variable.name}: {NOTHING}")
+                continue
+            own = example.model_copy(update={"label": given, "labels": {}})
+            label = own.read_label(variable.schema, row)
+            is_abstention = label == "abstain" and variable.schema.abstain
+            value = None if is_abstention else json.loads(answer_text(label, as_json=True))["label"]
+            values[variable.name] = value
+            lines.append(f"{variable.name}: {answer_text(label, as_json=False)}")
+        return json.dumps(values, ensure_ascii=False) if self.as_json else "\n".join(lines)
+
+    def _answer_form(self) -> str:
+        """The last sentences of the system prompt."""
+        if not self.as_json:
+            lines = "\n".join(f"{variable.name}: {TEXT_ANSWER[variable.schema.kind]}" for variable in self.variables)
+            return f"Answer with one line per variable in this order, and nothing else:\n{lines}"
+        fields, meanings = [], []
+        for variable in self.variables:
+            shape, meaning = JSON_ANSWER[variable.schema.kind]
+            if variable.reasoning:
+                fields.append(f'"{variable.reasoning_name}": "..."')
+            fields.append(f'"{variable.name}": {shape}')
+            meanings.append(f"- {variable.name}: {meaning}")
+        return f"Answer only with a JSON object {{{', '.join(fields)}}}, where the values are:\n" + "\n".join(meanings)
+
+
+def _described(variable: VariablePrompt) -> dict[str, Any]:
+    schema, prompt = variable.schema, variable.prompt
+    return {
+        "name": variable.name,
+        "instructions": prompt.instructions.strip(),
+        "condition": None if variable.condition is None else str(variable.condition),
+        "labels": [schema.describe(name) for name in schema.names],
+        "scale": None if schema.scale is None else str(schema.scale),
+        "guidelines": schema.guidelines.strip(),
+        "abstain": schema.abstain,
+    }
+
+
+def _parsed(variable: VariablePrompt, value: str, row: RowText, *, as_json: bool) -> Answer:
+    """One value of a joint answer, parsed like the answer to a request for the variable alone."""
+    schema = variable.schema
+    plain = value.strip().casefold()
+    is_null = plain == NULL if as_json else plain in (NULL, NOTHING) and value.strip() not in schema.names
+    if is_null:
+        if schema.abstain:
+            return Answer("abstained", reason="the annotator cannot determine the label")
+        return Answer("unparsed", reason="the value is null")
+    return parse(schema, f'{{"label": {value}}}' if as_json else value, row.context)
+
+
+def _probabilities(
+    variable: VariablePrompt, answer: Answer, tokens: Sequence[Token], *, as_json: bool
+) -> Mapping[str, float] | None:
+    """The probability of each label of a variable, from the tokens of a joint answer."""
+    choices = variable.schema.choices
+    if not tokens or not choices or not isinstance(answer.label, str | float):
+        return None
+    text = "".join(token.text for token in tokens)
+    starts = [match.end() for match in _value_start(variable.name, as_json).finditer(text)]
+    # A name that occurs twice may be part of another value.
+    return label_probabilities(choices, tokens, starts[0]) if len(starts) == 1 else None
+
+
+@lru_cache(maxsize=512)
+def _value_start(name: str, as_json: bool) -> re.Pattern[str]:
+    escaped = re.escape(name)
+    if as_json:
+        return re.compile(rf'"{escaped}"\s*:\s*"?')
+    return re.compile(rf"^[ \t*]*{escaped}[ \t*]*:[ \t*]*", re.I | re.M)
