@@ -112,5 +112,5 @@ def _annotate_split(job: Job, rows: datasets.IterableDataset, name: str, path: P
         for table in annotated_tables(annotator, tables, needed, job.label_columns, progress):
             writer.write(table.cast(features.arrow_schema))
     entries = records(job, annotator.tally, seconds=time.monotonic() - began)
-    write_records(path, entries)
+    write_records(path, entries[0] if len(entries) == 1 else entries)
     return entries

@@ -13,6 +13,7 @@ from datasets import Dataset
 
 from hf_synthlabels import annotate, provenance
 from hf_synthlabels.annotation import Codebook, compile_recipe, read_recipe
+from hf_synthlabels.annotation.codebook.codebook_job import CodebookJob
 from hf_synthlabels.clients import Completion, Request, ScriptedClient
 from hf_synthlabels.errors import AllFailedError, DataError, NothingLabeledError, RecipeError
 from hf_synthlabels.labels import Token
@@ -46,6 +47,12 @@ def recipe(
         "task": {"variables": VARIABLES if variables is None else variables, **task},
         "annotator": {"client": "openai", "model": "tiny", "response_format": "json_schema", **(annotator or {})},
     }
+
+
+def compiled(content: dict[str, Any]) -> CodebookJob:
+    job = compile_recipe(content)
+    assert isinstance(job, CodebookJob)
+    return job
 
 
 def by_rule(answers: Callable[[str], dict[str, Any]]) -> ScriptedClient:
@@ -94,7 +101,7 @@ def test_one_request_labels_all_variables_of_all_kinds() -> None:
 
 
 def test_schema_is_strict_and_null_is_no_value() -> None:
-    prompts = compile_recipe(recipe()).prompt()
+    prompts = compiled(recipe()).prompt()
     (joint,) = prompts.joint.values()
     schema = joint.response_schema
     assert schema["required"] == list(schema["properties"]) == list(VARIABLES)
@@ -232,7 +239,7 @@ def test_orders_are_shuffled_by_row_and_the_same_in_every_run() -> None:
     texts = [{"text": f"text {n}"} for n in range(30)]
 
     def orders(**task: Any) -> list[tuple[str, ...]]:
-        job = compile_recipe(recipe(many, **task))
+        job = compiled(recipe(many, **task))
         requests = job.annotator(job.prompt(), ScriptedClient({})).requests(texts)
         return [tuple(re.findall(r"^(v\d): ", request.messages[0].content, re.M)) for request in requests]
 

@@ -60,7 +60,7 @@ def test_parquet_with_its_features_and_provenance(tmp_path: Path, count: int) ->
     assert isinstance(feature, ClassLabel)
     assert [feature.int2str(code) for code in table["llm_label"]] == [by_word(text) for text in table["text"]]
     beside = json.loads((tmp_path / "out" / "films.parquet.provenance.json").read_text())
-    assert beside == written.record
+    assert [beside] == written.records
     assert beside["tally"]["rows"] == beside["tally"]["requests"] == count
     # Each answer has 10 tokens in and 1 out.
     assert beside["cost_usd"] == pytest.approx(count * 12 / 1e6)
@@ -84,7 +84,7 @@ def test_a_file_for_each_split(tmp_path: Path) -> None:
         written = annotate_to_files(plan, tmp_path / "films.jsonl")
     assert [part.path.name for part in written] == ["films-train.jsonl", "films-test.jsonl"]
     # The second split has the same texts, so it costs nothing.
-    assert (written[1].record["tally"]["requests"], written[1].record["tally"]["stored"]) == (0, 5)
+    assert (written[1].records[0]["tally"]["requests"], written[1].records[0]["tally"]["stored"]) == (0, 5)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
-
+from hf_synthlabels.annotation.codebook.codebook_keys import CodebookKeys, CodebookTask, conditions_of
 from hf_synthlabels.annotation.codebook.groups import Condition, Group, ordered_variables, request_groups
-from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.example import Example, codebook_examples
 from hf_synthlabels.annotation.recipe.recipe import Output, Recipe
 from hf_synthlabels.annotation.recipe.source_config import FilePaths, Source
 from hf_synthlabels.annotation.recipe.strict_yaml import validated
-from hf_synthlabels.annotation.recipe.task import Order, ScaleKeys
 from hf_synthlabels.annotation.trust.confirmation import check_trust
-from hf_synthlabels.clients.config import ClientConfig, StrictModel
+from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.errors import RecipeError
-from hf_synthlabels.labels import Kind
 
 MAX_GROUP = 50
 """Variables of a request: servers with strict JSON schemas accept 100 properties, and a variable may have two."""
@@ -34,101 +29,8 @@ LONG_KINDS = ("token-classification", "question-answering", "text-generation")
 VALUE_TOKENS, LONG_VALUE_TOKENS = 24, 200
 """Tokens of a value by which the default limit of a joint answer is longer than that of a single one."""
 
-RESERVED_NAMES = ("row", "label", "labels", "reasoning", "variable", "variables")
-
-COLUMN_SUFFIXES = ("status", "confidence", "raw", "note", "probs", "tags", "expected", "reasoning")
-
 PLACEHOLDER = "{variable}"
 """In `annotator.column`: each variable's recorded answers have their own column."""
-
-
-class ConditionKeys(StrictModel):
-    """The variable, and its labels, on which another variable depends."""
-
-    variable: str
-    labels: list[str] = Field(alias="is", min_length=1)
-
-
-class Variable(StrictModel):
-    """One variable of a codebook."""
-
-    kind: Kind
-    labels: dict[str, str | None] | list[str] = Field(default_factory=list)
-    scale: ScaleKeys | None = None
-    instructions: str = ""
-    guidelines: str = ""
-    guidelines_file: str | None = None
-    abstain: bool = False
-    human: str | None = None
-    """The column with human labels, where there are some."""
-    reasoning: bool = False
-    ask_if: ConditionKeys | None = None
-    """Code the variable only in rows in which another variable has one of these labels."""
-
-
-class CodebookTask(StrictModel):
-    """The `task` section of a recipe with several variables."""
-
-    text: str | list[str] = "text"
-    tokens: str | None = None
-    instructions: str = ""
-    """What the whole codebook is about."""
-    variables: dict[str, Variable] = Field(min_length=1)
-    group: Literal["joint", "separate"] | int = "joint"
-    """How many variables share a request."""
-    variable_order: Order = "fixed"
-    label_order: Order = "fixed"
-    seed: int = 0
-    """Seed of shuffled orders."""
-
-    @field_validator("group")
-    @classmethod
-    def _positive(cls, group: str | int) -> str | int:
-        if isinstance(group, int) and group < 1:
-            raise ValueError(f"is {group}. Use joint, separate, or a number of variables from 1.")
-        return group
-
-    @field_validator("variables")
-    @classmethod
-    def _names(cls, variables: dict[str, Variable]) -> dict[str, Variable]:
-        for name in variables:
-            if not re.fullmatch(r"[A-Za-z]\w*", name) or name.casefold() in RESERVED_NAMES:
-                raise ValueError(
-                    f"has the name {name!r}. Use letters, digits and '_', and none of: {', '.join(RESERVED_NAMES)}."
-                )
-            for suffix in COLUMN_SUFFIXES:
-                if f"{name}_{suffix}" in variables:
-                    raise ValueError(
-                        f"has {name!r} and {f'{name}_{suffix}'!r}, which is also an output column of the first. "
-                        "Rename one."
-                    )
-        folded = [name.casefold() for name in variables]
-        if repeated := [name for name in variables if folded.count(name.casefold()) > 1]:
-            raise ValueError(f"has names that differ only in case: {', '.join(repeated)}. Rename one.")
-        return variables
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that hold the text."""
-        if self.tokens is not None:
-            return [self.tokens]
-        return [self.text] if isinstance(self.text, str) else list(self.text)
-
-    def form(self) -> RowForm:
-        """The parts of a row that are shown for all variables."""
-        is_pair = any(variable.kind == "text-pair" for variable in self.variables.values())
-        return RowForm(tuple(self.columns), is_pair, self.tokens)
-
-
-class CodebookKeys(StrictModel):
-    """The keys of a recipe with several variables."""
-
-    name: str
-    source: Source
-    task: CodebookTask
-    annotator: AnnotatorConfig
-    output: Output = Output()
-    engine: Engine = Engine()
 
 
 @dataclass(frozen=True)
@@ -248,14 +150,6 @@ class Codebook:
             "order": list(self.variables),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def conditions_of(task: CodebookTask) -> dict[str, Condition | None]:
-    """The condition of each variable."""
-    return {
-        name: None if variable.ask_if is None else Condition(variable.ask_if.variable, tuple(variable.ask_if.labels))
-        for name, variable in task.variables.items()
-    }
 
 
 def _variable_recipe(

@@ -48,3 +48,8 @@ class SourceRecipe(Protocol):
 
     def client(self) -> ClientConfig:
         """The annotator's client, with located paths."""
+
+
+def has_numbers(recipe: SourceRecipe) -> bool:
+    """Whether a column of labels has numbers."""
+    return any(variable.task.kind == "text-scale" for variable in recipe.variables.values())

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyarrow import ArrowException
 
-from hf_synthlabels.annotation.codebook.source_recipe import SourceRecipe
+from hf_synthlabels.annotation.codebook.source_recipe import SourceRecipe, has_numbers
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
 from hf_synthlabels.annotation.recipe.source_config import FilePaths, Source
 from hf_synthlabels.annotation.recipe.splits import select_splits
@@ -35,7 +35,7 @@ def load_source(
         DataError: a split does not exist, all are without rows, or one lacks a column that the recipe names,
             or most human labels of one are not in the recipe's list.
     """
-    is_scale = _has_numbers(recipe)
+    is_scale = has_numbers(recipe)
     splits = read_source(
         recipe.source, recipe.paths, named_columns(recipe), streaming=streaming, take=take, rows=rows, numbers=is_scale
     )
@@ -105,7 +105,7 @@ def source_fingerprint(recipe: SourceRecipe) -> str:
     source = recipe.source
     options = ReadOptions(
         tuple(named_columns(recipe)),
-        numbers=_has_numbers(recipe),
+        numbers=has_numbers(recipe),
         encoding=source.encoding,
         separator=source.separator,
     )
@@ -118,11 +118,6 @@ def source_fingerprint(recipe: SourceRecipe) -> str:
     elif client.model is not None and client.kind == "embedding" and Path(client.model).is_dir():
         parts.append(folder_fingerprint(client.model))
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
-
-
-def _has_numbers(recipe: SourceRecipe) -> bool:
-    """Whether a column of labels has numbers."""
-    return any(variable.task.kind == "text-scale" for variable in recipe.variables.values())
 
 
 def source_files(source: Source, paths: FilePaths, further: Iterable[str] = ()) -> list[Path]:

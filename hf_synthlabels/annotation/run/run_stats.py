@@ -55,10 +55,13 @@ class RunStats:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
-        return {
+        content = {
             name: dict(sorted(value.items())) if isinstance(value := getattr(self, name), Counter) else value
             for name in RunStats.__dataclass_fields__
         }
+        if not self.variables:
+            del content["variables"]
+        return content
 
     def add(self, other: Mapping[str, Any]) -> None:
         """Add the numbers of another run, given by its `to_dict`."""

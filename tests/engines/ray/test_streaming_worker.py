@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from hf_synthlabels.annotation import Annotator, Output, Prompt, RunStats, Strategy
+from hf_synthlabels.annotation import Annotator, Prompt, RunStats, Strategy
 from hf_synthlabels.annotation.columns import LabelColumns
+from hf_synthlabels.annotation.recipe.recipe import Output
 from hf_synthlabels.clients import Completion, Request, Usage
 from hf_synthlabels.engines.ray import streaming_worker as worker_module
 from hf_synthlabels.engines.ray.streaming_worker import StoppedError, StreamingWorker

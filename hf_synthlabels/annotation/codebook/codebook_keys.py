@@ -1,0 +1,119 @@
+"""The keys of a recipe with several variables."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from hf_synthlabels.annotation.codebook.groups import Condition
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
+from hf_synthlabels.annotation.recipe.engine_config import Engine
+from hf_synthlabels.annotation.recipe.recipe import Output
+from hf_synthlabels.annotation.recipe.source_config import Source
+from hf_synthlabels.annotation.recipe.task import Order, ScaleKeys
+from hf_synthlabels.clients.config import StrictModel
+from hf_synthlabels.labels import Kind
+
+RESERVED_NAMES = ("row", "label", "labels", "reasoning", "variable", "variables")
+
+COLUMN_SUFFIXES = ("status", "confidence", "raw", "note", "probs", "tags", "expected", "reasoning")
+
+
+class ConditionKeys(StrictModel):
+    """The variable, and its labels, on which another variable depends."""
+
+    variable: str
+    labels: list[str] = Field(alias="is", min_length=1)
+
+
+class Variable(StrictModel):
+    """One variable of a codebook."""
+
+    kind: Kind
+    labels: dict[str, str | None] | list[str] = Field(default_factory=list)
+    scale: ScaleKeys | None = None
+    instructions: str = ""
+    guidelines: str = ""
+    guidelines_file: str | None = None
+    abstain: bool = False
+    human: str | None = None
+    """The column with human labels, where there are some."""
+    reasoning: bool = False
+    ask_if: ConditionKeys | None = None
+    """Code the variable only in rows in which another variable has one of these labels."""
+
+
+class CodebookTask(StrictModel):
+    """The `task` section of a recipe with several variables."""
+
+    text: str | list[str] = "text"
+    tokens: str | None = None
+    instructions: str = ""
+    """What the whole codebook is about."""
+    variables: dict[str, Variable] = Field(min_length=1)
+    group: Literal["joint", "separate"] | int = "joint"
+    """How many variables share a request."""
+    variable_order: Order = "fixed"
+    label_order: Order = "fixed"
+    seed: int = 0
+    """Seed of shuffled orders."""
+
+    @field_validator("group")
+    @classmethod
+    def _positive(cls, group: str | int) -> str | int:
+        if isinstance(group, int) and group < 1:
+            raise ValueError(f"is {group}. Use joint, separate, or a number of variables from 1.")
+        return group
+
+    @field_validator("variables")
+    @classmethod
+    def _names(cls, variables: dict[str, Variable]) -> dict[str, Variable]:
+        for name in variables:
+            if not re.fullmatch(r"[A-Za-z]\w*", name) or name.casefold() in RESERVED_NAMES:
+                raise ValueError(
+                    f"has the name {name!r}. Use letters, digits and '_', and none of: {', '.join(RESERVED_NAMES)}."
+                )
+            for suffix in COLUMN_SUFFIXES:
+                if f"{name}_{suffix}" in variables:
+                    raise ValueError(
+                        f"has {name!r} and {f'{name}_{suffix}'!r}, which is also an output column of the first. "
+                        "Rename one."
+                    )
+        folded = [name.casefold() for name in variables]
+        if repeated := [name for name in variables if folded.count(name.casefold()) > 1]:
+            raise ValueError(f"has names that differ only in case: {', '.join(repeated)}. Rename one.")
+        return variables
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that hold the text."""
+        if self.tokens is not None:
+            return [self.tokens]
+        return [self.text] if isinstance(self.text, str) else list(self.text)
+
+    def form(self) -> RowForm:
+        """The parts of a row that are shown for all variables."""
+        is_pair = any(variable.kind == "text-pair" for variable in self.variables.values())
+        return RowForm(tuple(self.columns), is_pair, self.tokens)
+
+
+class CodebookKeys(StrictModel):
+    """The keys of a recipe with several variables."""
+
+    name: str
+    source: Source
+    task: CodebookTask
+    annotator: AnnotatorConfig
+    output: Output = Output()
+    engine: Engine = Engine()
+
+
+def conditions_of(task: CodebookTask) -> dict[str, Condition | None]:
+    """The condition of each variable."""
+    return {
+        name: None if variable.ask_if is None else Condition(variable.ask_if.variable, tuple(variable.ask_if.labels))
+        for name, variable in task.variables.items()
+    }
