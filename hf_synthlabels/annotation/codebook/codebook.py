@@ -1,4 +1,4 @@
-"""Codebook: a recipe with several variables, each of which is a recipe of its own."""
+"""Codebook: a recipe with several variables, each with a separate recipe."""
 
 from __future__ import annotations
 
