@@ -34,6 +34,9 @@ SHELL = ("bash", "console", "sh")
 APART = ("many_machines.md", "grids.md")
 """Documents whose programs start processes that import what started them: they get one of their own."""
 
+SLOW = ("classifier.md",)
+"""Documents that train for more than a minute."""
+
 HUB = ("publishing.md",)
 """Documents that publish and pull: they get a Hub on this machine, with the user `me`."""
 
@@ -41,7 +44,11 @@ PROVIDER = re.compile(r"client: openai(?P<after>, |\n *)")
 """A recipe without an address: its requests go to a server on this machine."""
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(path, marks=[pytest.mark.slow] if path.name in SLOW else []) for path in DOCUMENTS],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_every_code_block_of_the_document_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     shutil.copy(ROOT / "train.py", tmp_path)
