@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels.cli.options import JsonOption, OverwriteOption, RecipeArgument, TrustOption
+from hf_synthlabels.cli.help import SAMPLE_ROWS, show_next
+from hf_synthlabels.cli.options import JsonOption, OverwriteOption, RecipeArgument, TrustOption, column_options
 from hf_synthlabels.errors import ConfigError, DataError, NothingLabeledError
 
 
@@ -58,13 +60,15 @@ def annotate(
             print(f"{part.split}: {records_summary(part.records)}")
             print(f"written: {part.path}")
         _check_labels(*(record for part in parts for record in part.records))
+        _show_next(recipe, [part.path for part in parts], parts[0].records[0])
         return
     splits = load(recipe, rows=rows, num_proc=num_proc, **options)
     print(annotation_summary(splits, began=began))
-    if output is not None:
-        for file in write_table(splits, output):
-            print(f"written: {file}")
+    files = [] if output is None else write_table(splits, output)
+    for file in files:
+        print(f"written: {file}")
     _check_labels(*last_run(provenance(splits)))
+    _show_next(recipe, files, provenance(splits)[-1])
 
 
 def _check_labels(*records: Mapping[str, Any]) -> None:
@@ -75,6 +79,22 @@ def _check_labels(*records: Mapping[str, Any]) -> None:
         raise NothingLabeledError(
             "No row got a label; see the reasons above. The answers are in the `_raw` column and in the response store."
         )
+
+
+def _show_next(recipe: str, files: Sequence[Path], record: Mapping[str, Any]) -> None:
+    """Name the next command: to write the labels, to validate them, or to draw rows for human annotation."""
+    from hf_synthlabels.annotation import read_recipe
+
+    if not files:
+        show_next("plan", recipe=recipe, output="labeled.jsonl")
+        return
+    config = read_recipe(recipe)
+    data, columns = files[0], column_options(config.task.human or "label", config.output.column)
+    if config.task.human is not None:
+        show_next("annotate with human labels", *columns, data=data)
+    else:
+        rows = min(SAMPLE_ROWS, sum(record["tally"]["statuses"].values()))
+        show_next("annotate", *columns, data=data, rows=rows, output=data.with_name("sampled.parquet"))
 
 
 def _annotate_with_ray(recipe: str, output: str | None) -> None:
@@ -89,6 +109,7 @@ def _annotate_with_ray(recipe: str, output: str | None) -> None:
         for file in part.files:
             print(f"written: {file}")
     _check_labels(*(part.record for part in parts))
+    _show_next(recipe, [Path(file) for file in parts[0].files], parts[0].record)
 
 
 def plan(
@@ -116,3 +137,4 @@ def plan(
         return
     run_plan = make_plan(recipe, rows=rows, sample=sample, seed=seed)
     print(run_plan.to_json() if as_json else run_plan)
+    show_next("plan", recipe=recipe, output="labeled.jsonl")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hf_synthlabels.cli.help import show_next
 from hf_synthlabels.cli.options import (
     DataArgument,
     EncodingOption,
@@ -113,6 +114,7 @@ def estimate(
         normalize_labels=normalize_labels,
     )
     _show(report, estimator, output)
+    show_next("estimate", data=data, label=llm or labeled.llm)
 
 
 def _show(report: EstimateReport, estimators: Sequence[str] | None, output: Path | None) -> None:

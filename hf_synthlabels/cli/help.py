@@ -1,7 +1,9 @@
-"""Order and headings of the verbs in `hf-synthlabels --help`."""
+"""Order of the verbs: their headings in `hf-synthlabels --help`, and the command that follows each."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import Any
 
 from typer.core import TyperGroup
@@ -34,3 +36,51 @@ class VerbsByPurpose(TyperGroup):
             if lines:
                 with formatter.section(heading):
                     formatter.write_dl(lines)
+
+
+SAMPLE_ROWS = 250
+"""Rows for human annotation that the next command draws."""
+
+NEXT = {
+    "demo": "plan {recipe}",
+    "plan": "annotate {recipe} -o {output}",
+    "annotate": "sample {data} -n {rows} -o {output}",
+    "annotate with human labels": "validate {data}",
+    "sample-size": "sample {data} -n {rows} --design {design} -o {output}",
+    "sample": "review {data}",
+    "review": "review export {data} -o {output}",
+    "review export": "validate {data}",
+    "review export --as sheet": "import-labels {data} {sheet} -o {output}",
+    "review export --as argilla": "review import {data} {answers} --from argilla",
+    "review export --as label-studio": "review import {data} {answers} --from label-studio",
+    "import-labels": "validate {data}",
+    "validate": "estimate {data}",
+    "estimate": "train minilm --data {data} --label {label}",
+    "train": "push model {student} {repo} --license unknown --llm-terms unknown --dry-run",
+    "train --grid": "train minilm --data {data}",
+    "predict": "sample {data} -n {rows} -o {output}",
+    "export": "push model {student} {repo} --license unknown --llm-terms unknown --dry-run",
+    "judge": "sample {data} -n {rows} -o {output}",
+    "judge --plan": "judge {file} -o {output}",
+    "study": "push report {results} {repo} --license unknown --dry-run",
+    "study --plan": "study {file} -o {output}",
+    "report": "push report {results} {repo} --license unknown --dry-run",
+    "push": "pull {repo}",
+    "push --dry-run": "",
+    "pull dataset": "validate {data}",
+    "pull model": "predict {student} texts.csv -o predicted.csv",
+    "version": "demo",
+}
+"""The command that follows each verb, without the name of the program; options of the columns are added to it."""
+
+
+def show_next(verb: str, *options: str, **values: object) -> None:
+    """Print the command that follows a verb, as one line on standard error.
+
+    Args:
+        verb: key of `NEXT`.
+        *options: further options of the command.
+        **values: paths and numbers of this run for the names in braces.
+    """
+    words = [word.format(**values) for word in NEXT[verb].split()]
+    print(f"Next: hf-synthlabels {shlex.join([*words, *options])}", file=sys.stderr)

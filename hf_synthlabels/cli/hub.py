@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hf_synthlabels.cli.options import GateOption, HumanOption, JsonOption, LLMOption
+from hf_synthlabels.cli.help import show_next
+from hf_synthlabels.cli.options import GateOption, HumanOption, JsonOption, LLMOption, ResultsArgument, existing
 from hf_synthlabels.cli.report import load_report
 from hf_synthlabels.errors import ConfigError, HubError
 
@@ -42,7 +43,9 @@ Language = Annotated[list[str] | None, typer.Option(help="Language of the texts,
 
 @app.command()
 def dataset(
-    data: Annotated[str, typer.Argument(help="Recipe, or annotated file or folder.")],
+    data: Annotated[
+        str, typer.Argument(help="Recipe, or annotated file or folder.", callback=existing("data", "recipes"))
+    ],
     repo: Repo,
     license: License = None,
     license_name: LicenseName = None,
@@ -87,7 +90,7 @@ def dataset(
 
 @app.command()
 def model(
-    folder: Annotated[Path, typer.Argument(help="Folder of the saved student.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the saved student.", callback=existing("student"))],
     repo: Repo,
     license: License = None,
     license_name: LicenseName = None,
@@ -166,7 +169,7 @@ def metric(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="JSON of a report: runs.json of a study, page.json, ...")],
+    results: ResultsArgument,
     repo: Repo,
     license: License = None,
     public: Public = False,
@@ -206,6 +209,8 @@ def pull(
 
     pulled = fetch(repo, output or Path(repo.rpartition("/")[2]), repo_type=kind, revision=revision)
     print(json.dumps({**asdict(pulled), "folder": str(pulled.folder)}, indent=1) if as_json else pulled)
+    if pulled.kind in ("dataset", "model"):
+        show_next(f"pull {pulled.kind}", data=pulled.folder, student=pulled.folder)
 
 
 def _send(
@@ -224,9 +229,11 @@ def _send(
             if card is not None:
                 print(f"\nREADME.md:\n\n{card}")
             print("Nothing was uploaded.")
+        show_next("push --dry-run", *(word for word in sys.argv[1:] if word != "--dry-run"))
         return
     result = push(upload, private=not public, replace=replace, keep_card=keep_card)
     print(json.dumps({**asdict(result), "url": result.url}, indent=1) if as_json else result)
+    show_next("push", repo=upload.repo)
     if public and result.private:
         raise HubError(
             f"`{upload.repo}` already exists and is private. Change its visibility in its settings on the Hub."

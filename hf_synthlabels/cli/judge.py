@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hf_synthlabels.cli.options import JsonOption, OverwriteOption, TrustOption
+from hf_synthlabels.cli.help import SAMPLE_ROWS, show_next
+from hf_synthlabels.cli.options import JsonOption, OverwriteOption, TrustOption, existing
+
+if TYPE_CHECKING:
+    from hf_synthlabels.judging.judge_run import JudgedSplit
 
 
 def judge(
-    file: Annotated[str, typer.Argument(help="Judge file, or the name of a packaged one.")],
+    file: Annotated[
+        str, typer.Argument(help="Judge file, or the name of a packaged one.", callback=existing("judge", "judges"))
+    ],
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", help="Output file: .parquet, .jsonl, .csv or .tsv."),
@@ -42,17 +48,33 @@ def judge(
         elif plan:
             print(estimate.to_json())
     if plan:
+        show_next("judge --plan", file=file, output="judged.jsonl")
         return
     splits = judge_to_files(judge_file, output)
     if as_json:
         print(json.dumps({part.split: part.record for part in splits}, indent=1, ensure_ascii=False))
         return
     for part in splits:
-        print(f"{part.split}: {part.summary}")
-        for note in _notes(part.record["tally"]):
-            print(note)
-        if part.path is not None:
-            print(f"written: {part.path}")
+        _print_split(part)
+    _show_next(file, judge_file.output.column, splits[0])
+
+
+def _show_next(file: str, column: str, part: JudgedSplit) -> None:
+    """Name the next command: to write the scores, or to draw rows for human annotation."""
+    if part.path is None:
+        show_next("judge --plan", file=file, output="judged.jsonl")
+        return
+    rows = min(SAMPLE_ROWS, sum(part.record["tally"]["statuses"].values()))
+    output = part.path.with_name("sampled.parquet")
+    show_next("judge", "--llm", f"{column}_score", data=part.path, rows=rows, output=output)
+
+
+def _print_split(part: JudgedSplit) -> None:
+    print(f"{part.split}: {part.summary}")
+    for note in _notes(part.record["tally"]):
+        print(note)
+    if part.path is not None:
+        print(f"written: {part.path}")
 
 
 def _notes(stats: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from wrapt import register_post_import_hook
 
 from hf_synthlabels.cli import (
     annotate,
@@ -25,7 +26,7 @@ from hf_synthlabels.cli import (
     validate,
     version,
 )
-from hf_synthlabels.cli.help import VerbsByPurpose
+from hf_synthlabels.cli.help import VerbsByPurpose, show_next
 from hf_synthlabels.cli.version import VersionOption
 from hf_synthlabels.errors import SynthLabelsError, os_error_line
 
@@ -93,12 +94,15 @@ def main() -> None:
 @app.callback(help=HELP)
 def options(version: VersionOption = False) -> None:  # noqa: ARG001 - the option has a callback
     """Global options."""
-    # The help of a verb needs no `datasets`, which takes a second to import.
-    if "--help" not in sys.argv:
-        from hf_synthlabels.annotation.run.progress_bars import own_bars_only
+    # `datasets` takes a second to import, so nothing loads it before a verb needs it.
+    register_post_import_hook(_hide_other_bars, "datasets")
 
-        # A run shows one progress bar, with failures and cost.
-        own_bars_only()
+
+def _hide_other_bars(_: object) -> None:
+    from hf_synthlabels.annotation.run.progress_bars import own_bars_only
+
+    # A run shows one progress bar, with failures and cost.
+    own_bars_only()
 
 
 @app.command()
@@ -112,6 +116,7 @@ def demo(
     from hf_synthlabels.cli.demo import run_demo
 
     run_demo(output, tell=_print_line)
+    show_next("demo", recipe=output / "zero_shot.yaml")
 
 
 def _print_line(line: str) -> None:

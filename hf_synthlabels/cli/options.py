@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-DataArgument = Annotated[str, typer.Argument(help="Labeled file or folder, recipe file, or name of a packaged recipe.")]
-RecipeArgument = Annotated[str, typer.Argument(help="Recipe file, or name of a packaged recipe.")]
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.resources import packaged_file
+
+
+def existing(name: str, packaged: str | None = None) -> Callable[[Any], Any]:
+    """Callback of an argument that names an input: a missing file is reported before any library is loaded.
+
+    Args:
+        name: name of the argument in the error.
+        packaged: folder of packaged files, one of which a name without a suffix stands for.
+    """
+
+    def check(value: Any) -> Any:
+        path = str(value)
+        if value is None or "://" in path or Path(path).exists():
+            return value
+        if packaged is not None and not Path(path).suffix:
+            packaged_file(name, packaged, path, ".yaml")
+            return value
+        if name == "student" and path.count("/") == 1 and not path.startswith(("/", ".", "~")):
+            # A repository on the Hub.
+            return value
+        raise ConfigError(f"`{name}` {path!r} does not exist. Check the path.")
+
+    return check
+
+
+DataArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Labeled file or folder, recipe file, or name of a packaged recipe.", callback=existing("data", "recipes")
+    ),
+]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="Recipe file, or name of a packaged recipe.", callback=existing("recipe", "recipes"))
+]
 HumanOption = Annotated[str | None, typer.Option(help="Column with human labels (default: the recipe's, or `label`).")]
 LLMOption = Annotated[str | None, typer.Option(help="Column with LLM labels (default: the recipe's, or `llm_label`).")]
 SplitOption = Annotated[str | None, typer.Option(help="Split to read, if the data have several.")]
@@ -34,6 +68,10 @@ SeparatorOption = Annotated[
 ]
 NormalizeOption = Annotated[
     bool, typer.Option("--normalize-labels", help="Merge labels that differ only in case or white space.")
+]
+ResultsArgument = Annotated[
+    Path,
+    typer.Argument(help="JSON of a report: runs.json of a study, page.json, ...", callback=existing("results")),
 ]
 
 
@@ -60,7 +98,7 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def column_options(human: str, llm: str) -> str:
-    """Options that name the label columns in the next command; empty for the default names."""
-    columns = (("--human", human, "label"), ("--llm", llm, "llm_label"))
-    return "".join(f" {option} {shlex.quote(column)}" for option, column, default in columns if column != default)
+def column_options(human: str, llm: str, split: str | None = None) -> list[str]:
+    """Options that name the label columns and the split in the next command; empty for the default names."""
+    options = (("--human", human, "label"), ("--llm", llm, "llm_label"), ("--split", split, None))
+    return [word for option, value, default in options if value and value != default for word in (option, value)]

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from hf_synthlabels.cli.help import show_next
+from hf_synthlabels.cli.options import ResultsArgument
 from hf_synthlabels.errors import DataError
 
 
 def report(
-    results: Annotated[Path, typer.Argument(help="JSON of a report: runs.json of a study, page.json, ...")],
+    results: ResultsArgument,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the page (default: the folder of the JSON).")
     ] = None,
@@ -29,6 +31,7 @@ def report(
         # page.json is in the folder of files; the page is one level up.
         folder = results.parent.parent
     print_written(write_report(content, folder), folder)
+    show_next("report", results=results, repo=f"user/{folder.resolve().name}")
 
 
 def load_report(path: Path, option: str = "results", kind: type | None = None) -> Any:

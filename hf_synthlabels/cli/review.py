@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import webbrowser
 from dataclasses import asdict
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hf_synthlabels.cli.help import show_next
 from hf_synthlabels.cli.options import (
     DataArgument,
     OverwriteOption,
@@ -90,6 +90,7 @@ def page(
         print(f"{count}; decisions in {state.store.path}")
         session = AnnotationSession(state, per_row=per_row, blind=blind)
         serve_review(session, listening, title=Path(data).name, ready=partial(_announce, browser=browser))
+        show_next("review", data=data, output=Path(data).with_name("reviewed.parquet"))
 
 
 def _announce(url: str, *, browser: bool) -> None:
@@ -154,9 +155,17 @@ def export(
             files = review.write_label_studio(state, output, blind=hidden)
     for file in files:
         print(f"written: {file}")
+    columns = column_options(state.rows.human, state.rows.llm)
+    _show_next(form, data, output, columns)
+
+
+def _show_next(form: str, data: str, output: Path, columns: list[str]) -> None:
     if form == "labels":
-        human, llm = state.rows.human, state.rows.llm
-        print(f"Next: hf-synthlabels validate {shlex.quote(str(output))}{column_options(human, llm)}")
+        show_next("review export", *columns, data=output)
+    elif form == "sheet":
+        show_next("review export --as sheet", *columns, data=data, sheet=output, output=data)
+    elif form in ("argilla", "label-studio"):
+        show_next(f"review export --as {form}", data=data, answers=output)
 
 
 @app.command("import")
@@ -187,6 +196,7 @@ def import_answers(
     imported = review.import_answers(state, read(state.rows, answers, names), tool)
     annotators = ", ".join(imported.annotators) or "no annotator"
     print(f"{imported.labels:,} labels and {imported.skips:,} skips added from {annotators}; {imported.known:,} known")
+    show_next("review", data=data, output=Path(data).with_name("reviewed.parquet"))
 
 
 def _lines(path: Path, content: list[dict[str, Any]]) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from hf_synthlabels.cli.help import show_next
 from hf_synthlabels.cli.options import (
     DataArgument,
     EncodingOption,
@@ -18,6 +19,7 @@ from hf_synthlabels.cli.options import (
     SeparatorOption,
     SplitOption,
     column_options,
+    existing,
 )
 from hf_synthlabels.errors import ConfigError
 
@@ -94,9 +96,10 @@ def sample(
     lines = annotation_sheet(table, drawn, human=human, llm=llm)
     for file in [*write_sampled(table, output), write_sheet(lines, sheet)]:
         print(f"written: {file}")
-    paths = " ".join(shlex.quote(str(path)) for path in (output, sheet))
-    command = f"hf-synthlabels import-labels {paths} -o {shlex.quote(str(output))}{column_options(human, llm)}"
-    print(f"Fill in `{human}` in {sheet}, then run: {command}")
+    columns = column_options(human, llm)
+    command = shlex.join(["import-labels", str(output), str(sheet), "-o", str(output), *columns])
+    print(f"Label in the browser, or fill in `{human}` in {sheet} and run: hf-synthlabels {command}")
+    show_next("sample", *columns, data=output)
 
 
 def _print_sample(drawn: HumanSample, design: str, seed: int) -> None:
@@ -110,7 +113,7 @@ def _print_sample(drawn: HumanSample, design: str, seed: int) -> None:
 
 
 def import_labels(
-    data: Annotated[str, typer.Argument(help="File written by `sample`.")],
+    data: Annotated[str, typer.Argument(help="File written by `sample`.", callback=existing("data"))],
     sheet: Annotated[Path, typer.Argument(help="Filled-in annotation sheet, as written or as saved by Excel.")],
     output: Annotated[Path, typer.Option("-o", "--output", help=".parquet, .jsonl or .csv file; may be the input.")],
     new_labels: Annotated[
@@ -150,7 +153,7 @@ def import_labels(
     for file in write_sampled(merged.rows, output):
         print(f"written: {file}")
     if merged.new or merged.changed:
-        print(f"Next: hf-synthlabels validate {shlex.quote(str(output))}{column_options(human, llm)}")
+        show_next("import-labels", *column_options(human, llm), data=output)
 
 
 def _check_sampled(rows: Any, output: Path, data: str, human: str, *, overwrite: bool) -> None:

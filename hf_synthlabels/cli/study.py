@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hf_synthlabels.cli.options import EncodingOption, SeparatorOption
+from hf_synthlabels.cli.help import show_next
+from hf_synthlabels.cli.options import EncodingOption, SeparatorOption, existing
 from hf_synthlabels.cli.report import print_written
 from hf_synthlabels.errors import ConfigError
 
@@ -37,7 +38,11 @@ TABLE_OPTIONS = (
 def study(
     context: typer.Context,
     config: Annotated[
-        Path, typer.Argument(help="A study file; or a table (.csv, .jsonl, .parquet) with human labels in some rows.")
+        str,
+        typer.Argument(
+            help="A study file; or a table (.csv, .jsonl, .parquet) with human labels in some rows.",
+            callback=existing("study"),
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The folder for the journal and the report.")
@@ -94,16 +99,18 @@ def study(
 
     # A study prints its own progress; bars for its many small tables would hide it.
     disable_progress_bars()
-    if table_format(config) is not None:
+    file = Path(config)
+    if table_format(file) is not None:
         options = TableOptions(
             text, human, ask, model, base_url, budget_usd, quick, encoding, separator, normalize_labels, scale
         )
-        config = bootstrap_study(config, _folder(output), options, overwrite=overwrite, tell=_tell)
+        file = bootstrap_study(file, _folder(output), options, overwrite=overwrite, tell=_tell)
     else:
-        _refuse_table_options(context, config)
-    asked = Study.from_yaml(config)
+        _refuse_table_options(context, file)
+    asked = Study.from_yaml(file)
     if plan:
         _print_plan(asked, output)
+        show_next("study --plan", file=file, output=output or "results")
     else:
         _run(asked, _folder(output), partial_report=partial_report, yes=yes)
 
@@ -147,7 +154,8 @@ def _run(asked: Study, output: Path, *, partial_report: bool, yes: bool) -> None
     if (numbers := study_report(runs)).comparisons:
         _write(output / "report.json", numbers.to_json())
     if steps := next_steps(asked, runs, output):
-        print("\n" + "\n".join(["Next:", *(f"  {step}" for step in steps)]))
+        print("\n" + "\n".join(["What follows from the verdict:", *(f"  {step}" for step in steps)]))
+    show_next("study", results=output / "runs.json", repo=f"user/{output.resolve().name}")
 
 
 def _confirm_spending(asked: Study, *, yes: bool) -> None:

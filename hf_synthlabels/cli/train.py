@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hf_synthlabels.cli.options import EncodingOption, OverwriteOption, SeparatorOption
+from hf_synthlabels.cli.help import SAMPLE_ROWS, show_next
+from hf_synthlabels.cli.options import EncodingOption, OverwriteOption, SeparatorOption, existing
 from hf_synthlabels.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ STEPS_PER_LOG = 0.02
 """Interval between updates of the loss in the progress bar, as a proportion of all steps."""
 
 
+StudentArgument = Annotated[
+    str,
+    typer.Argument(help="Folder of a saved student, or its repository on the Hub.", callback=existing("student")),
+]
+
+
 class Stopped(SystemExit):
     """Ctrl-C, after the message about the checkpoint."""
 
@@ -34,9 +41,15 @@ class Stopped(SystemExit):
 def train(
     config: Annotated[
         str | None,
-        typer.Argument(help="Student file with the keys `student` and `data`, or the name of a packaged one: minilm."),
+        typer.Argument(
+            help="Student file with the keys `student` and `data`, or the name of a packaged one: minilm.",
+            callback=existing("student", "students"),
+        ),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Labeled file or folder, instead of the one in the config.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Labeled file or folder, instead of the one in the config.", callback=existing("data")),
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="Label column. Default: the config's, or the column that `annotate` wrote.")
     ] = None,
@@ -105,6 +118,7 @@ def run_student(file: StudentFile) -> None:
             tell(line)
         if publisher is not None and publisher.result is not None:
             tell(f"published: {publisher.result.url}")
+        show_next("train", student=folder, repo=f"user/{Path(folder).name}")
     student.trainer.end()
 
 
@@ -194,11 +208,15 @@ def _train_grid(path: Path, data: str | None, output: Path) -> None:
     else:
         typer.echo(run_grid(file, output, progress=typer.echo))
     typer.echo(f"written: {output / 'grid.json'}")
+    show_next("train --grid", data=file.data.path)
 
 
 def predict(
-    student: Annotated[str, typer.Argument(help="Folder of a saved student, or its repository on the Hub.")],
-    data: Annotated[str, typer.Argument(help="File or folder with the text columns that it was trained on.")],
+    student: StudentArgument,
+    data: Annotated[
+        str,
+        typer.Argument(help="File or folder with the text columns that it was trained on.", callback=existing("data")),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet, .jsonl, .csv, ...")],
     split: Annotated[str | None, typer.Option(help="Split to label, if there are several.")] = None,
     column: Annotated[str, typer.Option(help="Name of the label column.")] = "student_label",
@@ -252,6 +270,8 @@ def predict(
     parts = ", ".join(f"{status} {count:,}" for status, count in sorted(counts.items(), reverse=True))
     typer.echo(f"{sum(counts.values()):,} rows: {parts or 'none'}")
     typer.echo(f"written: {target}")
+    size = min(SAMPLE_ROWS, sum(counts.values()))
+    show_next("predict", "--llm", column, data=target, rows=size, output=target.with_name("sampled.parquet"))
 
 
 def _rows_to_predict(data: str, split: str | None, options: ReadOptions, *, stream: bool) -> Any:
@@ -273,7 +293,7 @@ def _rows_to_predict(data: str, split: str | None, options: ReadOptions, *, stre
 
 
 def export(
-    student: Annotated[str, typer.Argument(help="Folder of a saved student, or its repository on the Hub.")],
+    student: StudentArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for model.onnx and the tokenizer.")],
 ) -> None:
     """Export a student to ONNX, and compare its outputs with those of PyTorch.
@@ -285,3 +305,4 @@ def export(
 
     done = export_onnx(Student.from_pretrained(student), output)
     typer.echo(f"written: {done.path}; largest difference from PyTorch: {done.difference:.1g}")
+    show_next("export", student=student, repo=f"user/{Path(student).name}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hf_synthlabels.cli.help import show_next
 from hf_synthlabels.cli.options import (
     DataArgument,
     EncodingOption,
@@ -21,6 +22,7 @@ from hf_synthlabels.cli.options import (
     SplitOption,
     TokensOption,
     TrustOption,
+    column_options,
     terminal_width,
 )
 from hf_synthlabels.cli.report import print_written
@@ -28,6 +30,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from hf_synthlabels.statistics import Gate
+    from hf_synthlabels.statistics.design.sample_plan import PlannedDesign
 
 
 def validate(
@@ -93,6 +96,7 @@ def validate(
         print(f"written: {write_text(output, report.to_json())}")
     if page is not None:
         print_written(write_report(report, page), page)
+    show_next("validate", *column_options(report.human, report.llm, split), data=data)
     if report.gate is not None and report.gate.verdict != "pass":
         raise typer.Exit(1)
 
@@ -135,7 +139,11 @@ def sample_size(
     schema = scale_schema(scale) if scale else labeled.schema
     kind = kind or (schema.kind if schema is not None else feature_kind(column_feature(labeled.rows, llm)))
     if kind in ("text-classification", "text-pair"):
-        _print_class_plan(labeled.rows, human, llm, width=width, gate=threshold, accuracy=accuracy)
+        best = _print_class_plan(labeled.rows, human, llm, width=width, gate=threshold, accuracy=accuracy)
+        if best is not None:
+            output = Path(data).with_name("sampled.parquet")
+            columns = column_options(human, llm, split)
+            show_next("sample-size", *columns, data=data, rows=best.with_llm, design=best.design, output=output)
         return
     if human not in labeled.rows.column_names:
         raise DataError(f"`{human}` is not a column: sample sizes for kind {kind!r} need human labels of a pilot.")
@@ -147,8 +155,8 @@ def sample_size(
 
 def _print_class_plan(
     rows: Any, human: str, llm: str, *, width: float | None, gate: Gate | None, accuracy: float | None
-) -> None:
-    """Print the plan for a column of class names."""
+) -> PlannedDesign | None:
+    """Print the plan for a column of class names; return the design that needs the fewest labels."""
     from hf_synthlabels.statistics import plan_gate, plan_sample
     from hf_synthlabels.statistics.validation.dataset_columns import read_names
 
@@ -161,8 +169,9 @@ def _print_class_plan(
     truth, human_names = read_names(rows, human) if human in columns else (None, None)
     names = names or human_names
     if gate is not None:
-        print(plan_gate(labels, gate, names=names, human=truth, accuracy=accuracy))
-        return
+        plan = plan_gate(labels, gate, names=names, human=truth, accuracy=accuracy)
+        print(plan)
+        return plan.best
     column = f"{llm}_confidence"
     confidence = list(rows[column]) if column in columns else []
     has_confidence = any(value is not None for value in confidence)
@@ -175,5 +184,4 @@ def _print_class_plan(
         confidence=confidence if has_confidence else None,
     )
     print(plan)
-    if plan.best is not None:
-        print(f"\nto draw them: hf-synthlabels sample ... -n {plan.best.with_llm} --design {plan.best.design}")
+    return plan.best

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from hf_synthlabels.cli.help import show_next
+
 
 def _show_version(show: bool) -> None:
     if show:
-        from hf_synthlabels.annotation.provenance import package_version
+        from hf_synthlabels import __version__
 
-        print(f"hf-synthlabels {package_version()}")
+        print(f"hf-synthlabels {__version__}")
         raise typer.Exit
 
 
@@ -28,7 +30,7 @@ def version() -> None:
     """
     from importlib import metadata
 
-    packages = ("hf-synthlabels", "datasets", "evaluate", "huggingface_hub", "openai", "torch", "transformers")
+    packages = ("hf-synthlabels", "datasets", "huggingface_hub", "openai", "torch", "transformers")
     versions: dict[str, Any] = {}
     for package in packages:
         try:
@@ -36,3 +38,4 @@ def version() -> None:
         except metadata.PackageNotFoundError:
             versions[package] = None
     print(json.dumps(versions, indent=1))
+    show_next("version")

@@ -15,7 +15,7 @@ from hf_synthlabels.clients.protocol.base_url import is_loopback, split_query
 from hf_synthlabels.clients.protocol.endpoint import Endpoint
 from hf_synthlabels.clients.protocol.error_replies import QUOTA_CODES, error_message
 from hf_synthlabels.clients.retry import backoff_s, retry_after_s
-from hf_synthlabels.errors import AllFailedError, ClientError
+from hf_synthlabels.errors import AllFailedError, ClientError, import_extra
 
 METADATA_KEY = "hf_synthlabels_intent"
 """Key of the batch metadata that holds the record's ID. Do not rename: existing batches are found by it."""
@@ -58,8 +58,7 @@ class BatchProvider:
 
     def __init__(self, endpoint: Endpoint, polling: BatchPolling) -> None:
         # Takes three seconds, and only batches need it.
-        import openai
-
+        openai = import_extra("openai", "batch")
         self._endpoint = endpoint
         self._polling = polling
         url, query = split_query(endpoint.base_url)
@@ -180,7 +179,7 @@ class BatchProvider:
         return None
 
     def _pages(self, action: str, listing: Callable[..., Any]) -> Iterator[list[Any]]:
-        import openai
+        omit = import_extra("openai", "batch").omit
 
         def page(after: Any) -> tuple[list[Any], bool]:
             reply = listing(after=after)
@@ -189,7 +188,7 @@ class BatchProvider:
                 raise MalformedError(f"the reply is not a list: {str(reply)[:80]}")
             return items, reply.has_next_page()
 
-        after: Any = openai.omit
+        after: Any = omit
         while True:
             items, more = self._call(action, partial(page, after))
             yield items
@@ -265,7 +264,8 @@ def _file_name(record_id: str) -> str:
 
 def _transport_errors() -> tuple[type[Exception], ...]:
     import httpx2
-    import openai
+
+    openai = import_extra("openai", "batch")
 
     # The package does not wrap errors of a reply that is not valid JSON.
     return openai.APIError, httpx2.HTTPError, json.JSONDecodeError, MalformedError

@@ -134,12 +134,12 @@ class GateVerdict:
                 return ""
             case "fail":
                 return (
-                    "Next: read the mistakes above, then clarify the label definitions or change the model, and "
+                    "Read the mistakes above, then clarify the label definitions or change the model, and "
                     "annotate again. Validate on human labels that did not guide the change. Or label by hand."
                 )
             case _:
                 return (
-                    "Next: choose a sample size, draw more rows with `hf-synthlabels sample`, label them, and validate "
+                    "Choose a sample size, draw more rows with `hf-synthlabels sample`, label them, and validate "
                     "once. A gate that is checked after every batch passes too often."
                 )
 
