@@ -7,12 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
+NEXT = "Next: hf-synthlabels "
+
 Run = Callable[..., tuple[int, str, str]]
 """Runs `hf-synthlabels` with these arguments: exit status, standard output, standard error."""
 
 
-def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *verb: str) -> Run:
-    """The command line, or one verb of it."""
+def command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *verb: str, with_next: bool = False
+) -> Run:
+    """The command line, or one verb of it; standard error is without the line that names the next command."""
     from hf_synthlabels.cli.main import main
 
     # Wide enough that no line of a help is broken.
@@ -25,6 +29,8 @@ def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
             main()
         out, err = capsys.readouterr()
         code = end.value.code
+        if not with_next:
+            err = "".join(line for line in err.splitlines(keepends=True) if not line.startswith(NEXT))
         return (code if isinstance(code, int) else int(code is not None)), out, err
 
     return run

@@ -68,7 +68,8 @@ def annotate(
     for file in files:
         print(f"written: {file}")
     _check_labels(*last_run(provenance(splits)))
-    _show_next(recipe, files, provenance(splits)[-1])
+    has_labels = any("label" in split.column_names for split in splits.values())
+    _show_next(recipe, files, provenance(splits)[-1], has_labels=has_labels)
 
 
 def _check_labels(*records: Mapping[str, Any]) -> None:
@@ -81,16 +82,17 @@ def _check_labels(*records: Mapping[str, Any]) -> None:
         )
 
 
-def _show_next(recipe: str, files: Sequence[Path], record: Mapping[str, Any]) -> None:
+def _show_next(recipe: str, files: Sequence[Path], record: Mapping[str, Any], *, has_labels: bool = False) -> None:
     """Name the next command: to write the labels, to validate them, or to draw rows for human annotation."""
-    from hf_synthlabels.annotation import read_recipe
+    from hf_synthlabels.annotation.compiler import read_codebook
 
     if not files:
         show_next("plan", recipe=recipe, output="labeled.jsonl")
         return
-    config = read_recipe(recipe)
-    data, columns = files[0], column_options(config.task.human or "label", config.output.column)
-    if config.task.human is not None:
+    # A codebook has one column per variable; the command is about the last of them.
+    human = getattr(read_codebook(recipe).task, "human", None)
+    data, columns = files[0], column_options(human or "label", record["column"])
+    if human is not None or has_labels:
         show_next("annotate with human labels", *columns, data=data)
     else:
         rows = min(SAMPLE_ROWS, sum(record["tally"]["statuses"].values()))

@@ -72,7 +72,7 @@ def estimate(
     split: SplitOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="JSON file for the result; for a regression also .csv, .tex or .md."),
+        typer.Option("-o", "--output", help=".json or .csv file; for a regression also .tex or .md."),
     ] = None,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
@@ -92,7 +92,7 @@ def estimate(
     from hf_synthlabels.tables import check_output
 
     if output is not None:
-        check_output(output, sources=[data], suffixes=TABLES if formula else (".json",), folder=False)
+        check_output(output, sources=[data], suffixes=TABLES if formula else (".json", ".csv"), folder=False)
     variables = parse_variables(variable or ())
     columns = (human, llm, prediction, *(column for pair in variables.values() for column in pair))
     numbers = estimand == "mean" or formula is not None
@@ -129,6 +129,7 @@ def _show(report: EstimateReport, estimators: Sequence[str] | None, output: Path
         content = "" if output is None else report.render(output.suffix.lower(), chosen)
     else:
         print(report.text(terminal_width()))
-        content = report.to_json()
+        is_table = output is not None and output.suffix.lower() == ".csv"
+        content = report.to_csv() if is_table else report.to_json()
     if output is not None:
         print(f"written: {write_text(output, content)}")

@@ -19,7 +19,7 @@ def existing(name: str, packaged: str | None = None) -> Callable[[Any], Any]:
 
     Args:
         name: name of the argument in the error.
-        packaged: folder of packaged files, one of which a name without a suffix stands for.
+        packaged: folder of packaged files, where a name without a suffix is looked up.
     """
 
     def check(value: Any) -> Any:
@@ -68,6 +68,10 @@ SeparatorOption = Annotated[
 ]
 NormalizeOption = Annotated[
     bool, typer.Option("--normalize-labels", help="Merge labels that differ only in case or white space.")
+]
+StudentArgument = Annotated[
+    str,
+    typer.Argument(help="Folder of a saved student, or its repository on the Hub.", callback=existing("student")),
 ]
 ResultsArgument = Annotated[
     Path,

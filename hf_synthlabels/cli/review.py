@@ -19,7 +19,7 @@ from hf_synthlabels.cli.options import (
     column_options,
 )
 from hf_synthlabels.cli.review_options import with_review_options
-from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.errors import ConfigError, import_extra
 
 if TYPE_CHECKING:
     from hf_synthlabels.review import ReviewOptions, ReviewState
@@ -81,6 +81,8 @@ def page(
 
     if per_row is not None and per_row < 1:
         raise ConfigError(f"`--per-row` is {per_row}: give 1 or more.")
+    for module in ("starlette", "uvicorn"):
+        import_extra(module, "app")
     # Bound before the data are read, so that a port in use is reported at once.
     listening = bind_socket(host, port, tuple(allowed_host or ()))
     with listening.listener:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_synthlabels.cli.help import SAMPLE_ROWS, show_next
-from hf_synthlabels.cli.options import EncodingOption, OverwriteOption, SeparatorOption, existing
-from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.cli.options import EncodingOption, OverwriteOption, SeparatorOption, StudentArgument, existing
+from hf_synthlabels.errors import ConfigError, DataError, import_extra
 
 if TYPE_CHECKING:
     from hf_synthlabels.tables import ReadOptions
@@ -26,12 +26,6 @@ MAX_CLASSES = 12
 """Maximum number of classes to list before training."""
 STEPS_PER_LOG = 0.02
 """Interval between updates of the loss in the progress bar, as a proportion of all steps."""
-
-
-StudentArgument = Annotated[
-    str,
-    typer.Argument(help="Folder of a saved student, or its repository on the Hub.", callback=existing("student")),
-]
 
 
 class Stopped(SystemExit):
@@ -95,7 +89,7 @@ def run_student(file: StudentFile) -> None:
     config = file.student
     folder = config.output_dir or "student"
     first = config.process_index == 0
-    tell = print if first else _silent
+    tell: Callable[[str], object] = print if first else str  # str prints nothing
     for line in _plan(file, rows):
         tell(line)
     publisher = None
@@ -120,10 +114,6 @@ def run_student(file: StudentFile) -> None:
             tell(f"published: {publisher.result.url}")
         show_next("train", student=folder, repo=f"user/{Path(folder).name}")
     student.trainer.end()
-
-
-def _silent(line: str) -> None:
-    """Print nothing, in all processes but the first."""
 
 
 def _plan(file: StudentFile, rows: TrainingData) -> Iterator[str]:
@@ -300,6 +290,9 @@ def export(
 
     Example: hf-synthlabels export student -o student-onnx
     """
+    # Before the student is loaded, which takes seconds.
+    for module in ("onnx", "onnxruntime"):
+        import_extra(module, "onnx")
     from hf_synthlabels.training import Student
     from hf_synthlabels.training.saving.onnx import export_onnx
 

@@ -62,10 +62,10 @@ def test_every_file_goes_through_every_verb(run: Run, tmp_path: Path, recipe: st
     out = output(run("sample", labelled, "-n", "30", "-o", sampled, "--to-label", to_fill, "--human", "topic"))
     fill(tmp_path / to_fill, "topic", lambda row: name_of(row))
     # The printed line works as it is.
-    line = out.splitlines()[-1].partition("then run: hf-synthlabels ")[2]
+    line = out.splitlines()[-1].partition("and run: hf-synthlabels ")[2]
     out = output(run(*shlex.split(line)))
     assert "30 human labels added, 0 changed; 0 sampled rows without a label" in out
-    checked = run(*shlex.split(out.splitlines()[-1].partition("Next: hf-synthlabels ")[2]))
+    checked = run("validate", sampled, "--human", "topic")
     assert checked[0] == 0, checked
     assert "1.000" in checked[1]
     rows = read_table(tmp_path / sampled)["train"]

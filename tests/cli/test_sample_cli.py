@@ -123,7 +123,6 @@ def test_plans(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("sample-size", "labelled.jsonl", "--width", "0.15")
     assert code == 0
     assert "LLM accuracy 80.0% (assumed, without human labels)" in out
-    assert "to draw them: hf-synthlabels sample ... -n" in out
     assert "accuracy >= 0.7 decided" in run("sample-size", "labelled.jsonl", "--gate", "accuracy>=0.7")[1]
     supposed = run("sample-size", "labelled.jsonl", "--width", "0.15", "--accuracy", "0.95")[1]
     assert "LLM accuracy 95.0%" in supposed

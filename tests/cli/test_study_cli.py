@@ -24,7 +24,7 @@ def run(*words: str) -> str:
     if result.exception is not None and isinstance(result.exception, SynthLabelsError):
         raise result.exception
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_a_plan_says_what_will_be_asked_and_the_end_says_what_to_do(
     assert "30 requests to tiny" in planned
     assert server.requests == []
     done = run(str(table), *words, "-o", str(out))
-    assert "Next:" in done
+    assert "What follows from the verdict:" in done
     assert f"annotate {out / 'recipe.yaml'}" in done
     report = (out / "report.md").read_text()
     host = server.base_url.removeprefix("http://").removesuffix("/v1")
@@ -195,7 +195,7 @@ def test_the_student_of_the_verdict_is_saved_and_its_commands_work(
     (out / "study.yaml").write_text(yaml.safe_dump(study))
     printed = run(str(out / "study.yaml"), "-o", str(out))
     assert "Use the student " in printed
-    steps = printed[printed.index("Next:") :].splitlines()[1:]
+    steps = printed[printed.index("What follows from the verdict:") :].splitlines()[1:]
     for step in steps:
         command = step[step.index("hf-synthlabels ") :]
         done = CliRunner().invoke(app, shlex.split(command)[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -143,6 +145,20 @@ class EstimateReport:
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON types; None where undefined."""
         return fields_as_json(self)
+
+    def to_csv(self) -> str:
+        """A table with one line per quantity: human labels, then estimate and interval limits of each estimator."""
+        estimators = ("naive", "classical", "ppi", "dsl")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        names = (f"{name}{end}" for name in estimators for end in ("", "_low", "_high"))
+        writer.writerow(["quantity", "n", *names])
+        for each in self.estimates:
+            intervals = [getattr(each, name) for name in estimators]
+            values = (value for interval in intervals for value in (interval.estimate, interval.low, interval.high))
+            cells = ("" if math.isnan(value) else repr(float(value)) for value in values)
+            writer.writerow([each.name, each.n, *cells])
+        return text.getvalue()
 
     def to_json(self) -> str:
         """`to_dict` as indented JSON."""
