@@ -222,7 +222,7 @@ STUDY: dict[str, Any] = {
 def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({}, "validate none.jsonl", "`data` 'none.jsonl' does not exist"),
-        ({}, "validate none.yaml", "`recipe` 'none.yaml'"),
+        ({}, "validate none.yaml", "`data` 'none.yaml'"),
         ({}, "annotate none.yaml", "`recipe` 'none.yaml'"),
         ({}, "annotate no_such_recipe", "`recipe` 'no_such_recipe'"),
         ({}, "validate no_such_recipe", "`recipe` 'no_such_recipe'"),
