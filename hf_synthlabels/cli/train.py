@@ -291,8 +291,7 @@ def export(
     Example: hf-synthlabels export student -o student-onnx
     """
     # Before the student is loaded, which takes seconds.
-    for module in ("onnx", "onnxruntime"):
-        import_extra(module, "onnx")
+    import_extra("onnxruntime", "onnx")
     from hf_synthlabels.training import Student
     from hf_synthlabels.training.saving.onnx import export_onnx
 
