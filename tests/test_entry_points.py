@@ -49,7 +49,8 @@ def test_modules_are_the_command(module: str, folder: Path) -> None:
     version = run(folder, module, "--version")
     assert version.stdout == f"hf-synthlabels {hf_synthlabels.__version__}\n"
     done = run(folder, module, "annotate", "recipe.yaml")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("Next: hf-synthlabels ")
     assert "3 rows, labelled 3" in done.stdout
     failed = run(folder, module, "annotate", "none.yaml")
     assert failed.returncode == 2
