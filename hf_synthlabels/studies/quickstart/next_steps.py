@@ -16,6 +16,9 @@ from hf_synthlabels.studies.tasks.recipes import annotator_recipes, recipe_file
 from hf_synthlabels.studies.tasks.task import open_task
 from hf_synthlabels.studies.tasks.training_tables import open_tables
 
+TABLE = "mine.csv"
+"""The user's table in commands after the demo."""
+
 FEWEST = 50
 """Rows that are drawn where the study does not say how many would settle it."""
 
@@ -55,6 +58,29 @@ def next_steps(study: Study, runs: StudyRuns, output: Path) -> list[str]:
     else:
         steps = [f"define the labels in {file} and run the study again, or label the other rows by hand"]
     return steps
+
+
+def first_steps(recipe: Path) -> list[str]:
+    """Commands for the user's own table, after the demo.
+
+    Args:
+        recipe: a recipe of the demo, to copy from.
+    """
+    ask = ("--ask", "What is it about?", "--model", "gpt-4.1-mini", "--budget-usd", 2)
+    return [
+        f"Next: your own table, here {TABLE}, with the columns `text` and, in at least 40 rows, `label`.",
+        "  A first look, offline, and the same with an LLM:",
+        f"    {_line('study', TABLE, '--quick', '-o', 'results')}",
+        f"    {_line('study', TABLE, *ask, '-o', 'results-llm')}",
+        "  Each writes recipe.yaml and study.yaml into its folder. Define the labels in the recipe; then step by step:",
+        f"    {_line('annotate', 'results/recipe.yaml', '-o', 'labeled.parquet')}",
+        f"    {_line('sample', 'labeled.parquet', '-n', 250, '--existing-labels', 'ignore', '-o', 'sampled.parquet')}",
+        f"    {_line('review', 'sampled.parquet', '--recipe', 'results/recipe.yaml', '--open')}",
+        f"    {_line('review', 'export', 'sampled.parquet', '-o', 'reviewed.parquet')}",
+        f"    {_line('validate', 'reviewed.parquet', '--gate', 'macro_f1>=0.7')}",
+        f"    {_line('estimate', 'reviewed.parquet')}",
+        f"  A recipe with examples is in {recipe}.",
+    ]
 
 
 def _label_more(advice: Recommendation, runs: StudyRuns, task: str, output: Path, labeled: Path) -> list[str]:
