@@ -98,7 +98,7 @@ class Demo:
         return "the sentence encoder" if self.annotator.model is None else self.annotator.model
 
     def _examples(self) -> str:
-        """What becomes of the rows of the first check."""
+        """How the rows of the first check serve as examples."""
         rows = f"the {self.rows.pilot:,} rows just checked, with their human labels"
         if self.annotator.model is None:
             return f"{rows}, on which a linear head is trained"

@@ -75,9 +75,9 @@ def test_nothing_is_sent_before_the_user_agrees(tmp_path: Path) -> None:
 
 def test_parts_do_not_overlap_at_full_size(tmp_path: Path) -> None:
     parts = demo_files.write_rows(tmp_path, DemoRows())
-    ids = [row for part in parts.values() for row in part["id"]]
-    assert len(ids) == len(set(ids)) == 2250
-    assert set(parts["test"]["id"]) <= set(load_corpus()["test"]["id"])
+    texts = [text for part in parts.values() for text in part["text"]]
+    assert len(texts) == len(set(texts)) == 2250
+    assert set(parts["test"]["text"]) <= set(load_corpus()["test"]["text"])
 
 
 def test_commands_for_the_users_table_run(run: Run, tmp_path: Path) -> None:
