@@ -141,7 +141,8 @@ class LabelComparison:
         lines = [
             f"{self.task}, {self.student}, {self.labels}",
             align([list(row) for row in rows], right=(1,)),
-            f"{self.n_test:,} test rows, {len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}; intervals over rows and seeds.",
+            f"{self.n_test:,} test rows, {len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}; "
+            "intervals over rows and seeds.",
             reworded(f"ratio LLM/human: {ratios}", self.maker),
             f"exact McNemar p by seed: {', '.join(p_words(test.p_value) for test in self.paired)}",
         ]
