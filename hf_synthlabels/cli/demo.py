@@ -25,7 +25,7 @@ from hf_synthlabels.studies.quickstart.demo_files import (
     write_study,
 )
 from hf_synthlabels.studies.quickstart.next_steps import first_steps
-from hf_synthlabels.studies.quickstart.small_llm import serving, small_llm_file
+from hf_synthlabels.studies.quickstart.small_llm import PARALLEL, serving, small_llm_file
 from hf_synthlabels.studies.quickstart.standard_library import AREAS
 from hf_synthlabels.studies.tasks.rows import validation_sample
 from hf_synthlabels.tables import write_text
@@ -194,5 +194,5 @@ def run_small_llm_demo(
     folder.mkdir(parents=True, exist_ok=True)
     tell(f"The annotator is {file.stem}, behind the server of llama.cpp on this machine.")
     with serving(file, folder / "llama.log") as base_url:
-        annotator = DemoAnnotator(file.stem, base_url, max_in_flight=4)
+        annotator = DemoAnnotator(file.stem, base_url, max_in_flight=PARALLEL, response_format="json_schema")
         return run_demo(folder, annotator, tell=tell, rows=rows)

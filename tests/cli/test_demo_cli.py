@@ -134,7 +134,9 @@ def test_a_small_instruction_model_labels_rows(tmp_path: Path) -> None:
         pytest.skip(str(error))
     parts = demo_files.write_rows(tmp_path, ROWS)
     with serving(file, tmp_path / "llama.log") as base_url:
-        zero_shot, _ = demo_files.write_recipes(tmp_path, DemoAnnotator(file.stem, base_url, max_in_flight=4))
+        zero_shot, _ = demo_files.write_recipes(
+            tmp_path, DemoAnnotator(file.stem, base_url, response_format="json_schema")
+        )
         labeled = annotate(parts["pilot"].select(range(8)), zero_shot)
     statuses = [STATUSES[code] for code in labeled["llm_label_status"]]
     # llama.cpp holds the answer to the schema, so that even a weak model names a label.

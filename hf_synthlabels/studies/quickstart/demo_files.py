@@ -52,6 +52,7 @@ class DemoAnnotator:
     api_key_env: str | None = None
     budget_usd: float | None = None
     max_in_flight: int | None = None
+    response_format: str | None = None
 
     def __post_init__(self) -> None:
         for option, value in (("--base-url", self.base_url), ("--budget-usd", self.budget_usd)):
@@ -69,6 +70,7 @@ class DemoAnnotator:
         if self.model is not None:
             keys = {"client": "openai", "model": self.model, "max_tokens": ANSWER_TOKENS}
             given = {"base_url": self.base_url, "budget_usd": self.budget_usd, "max_in_flight": self.max_in_flight}
+            given |= {"response_format": self.response_format}
             keys |= {key: value for key, value in given.items() if value is not None}
             if self.api_key_env is not None:
                 keys["api_key_env"] = self.api_key_env
