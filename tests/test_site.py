@@ -18,6 +18,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from hf_synthlabels.annotation.codebook.codebook_keys import CodebookKeys, CodebookTask, ConditionKeys, Variable
 from hf_synthlabels.annotation.columns import LabelColumns
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
@@ -93,6 +94,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`task`": Task,
     "`task.scale`": ScaleKeys,
     "`task.questions.NAME`": SubQuestion,
+    "`task` of a codebook": CodebookTask,
+    "`task.variables.NAME`": Variable,
+    "`task.variables.NAME.ask_if`": ConditionKeys,
     "`annotator`": AnnotatorConfig,
     "`annotator.price`": Price,
     "`annotator.example_selection`": ExampleSelection,
@@ -110,6 +114,13 @@ def test_page_of_keys_says_every_key_and_its_default() -> None:
         assert all(meaning.strip() for _, _, meaning in rows), title
         told = {key: default for key, default, _ in rows}
         assert told == {key: default_of(field) for key, field in fields_of(model).items() if not field.exclude}, title
+
+
+def test_sections_of_a_codebook_are_those_of_a_recipe() -> None:
+    recipe = {key: field.annotation for key, field in Recipe.model_fields.items() if not field.exclude}
+    codebook = {key: field.annotation for key, field in CodebookKeys.model_fields.items()}
+    assert set(codebook) == set(recipe)
+    assert {key for key, kind in codebook.items() if kind is not recipe[key]} == {"task"}
 
 
 def fields_of(model: type[BaseModel]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels import annotate, provenance
-from hf_synthlabels.annotation import Codebook, compile_recipe, read_recipe
+from hf_synthlabels.annotation import Codebook, compile_recipe, plan, read_recipe
 from hf_synthlabels.annotation.codebook.codebook_job import CodebookJob
+from hf_synthlabels.annotation.planning.dry_run import first_prompt
 from hf_synthlabels.clients import Completion, Request, ScriptedClient
 from hf_synthlabels.errors import AllFailedError, DataError, NothingLabeledError, RecipeError
 from hf_synthlabels.labels import Token
@@ -376,3 +377,18 @@ def test_a_variable_without_labels_stops_the_run_by_name() -> None:
         annotate(texts, recipe(SMALL), client=ScriptedClient(answer))
     with pytest.raises(AllFailedError, match="bias"):
         annotate([{"text": "none"}], recipe(SMALL), client=ScriptedClient({}))
+
+
+@pytest.mark.parametrize(("group", "requests"), [("joint", 3), ("separate", 18), (4, 6)])
+def test_plan_counts_conditional_variables_in_every_row_and_compares_groupings(
+    group: Any, requests: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path))
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(json.dumps({"text": f"text {n}"}) for n in range(3)))
+    book = recipe(group=group) | {"source": {"path": "json", "data_files": str(file)}}
+    run_plan = plan(book)
+    assert run_plan.requests == requests
+    other = "joint" if group == "separate" else "separate"
+    assert any(f"task.group: {other}" in note for note in run_plan.notes)
+    assert first_prompt(book).count("--- user") == 1

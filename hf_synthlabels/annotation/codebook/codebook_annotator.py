@@ -60,8 +60,8 @@ class CodebookAnnotator:
         breakers.end()
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
-        """Build the first requests for some rows without sending them."""
-        requests = CodebookRequests(self.prompts, self.num_samples)
+        """Build the requests for some rows without sending them, as if all conditions held."""
+        requests = CodebookRequests(self.prompts, self.num_samples, with_conditional=True)
         return planned_requests(requests, input_rows(rows, self.form, self.nearest))
 
 

@@ -51,11 +51,14 @@ class CodebookRequests:
     repeats: bool = True
     """Whether a variable without a label is requested again alone; a recorded answer would be the same."""
     rows_per_call: int = 1
+    with_conditional: bool = False
+    """Whether requests that depend on others are built as if all conditions held, as for a plan."""
 
     @cached_property
     def first_places(self) -> Sequence[int]:
         """The requests of the groups that depend on no other group."""
-        first = [number for number, group in enumerate(self.prompts.groups) if not self._depends(group)]
+        groups = enumerate(self.prompts.groups)
+        first = [number for number, group in groups if self.with_conditional or not self._depends(group)]
         return [self._place(number, sample) for number in first for sample in range(self.num_samples)]
 
     def next_places(self, row: InputRow, replies: Mapping[int, Samples]) -> Sequence[int]:  # noqa: ARG002

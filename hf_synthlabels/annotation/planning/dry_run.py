@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from hf_synthlabels.annotation.compiled import AnnotationJob
-from hf_synthlabels.annotation.compiler import Job, RecipeLike, compile_variable
+from hf_synthlabels.annotation.compiler import Job, RecipeLike, compile_recipe
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.clients import (
     Completion,
@@ -63,7 +63,7 @@ def first_prompt(recipe: RecipeLike) -> str:
         DataError: the source has no row with text.
         SynthLabelsError: the recipe or its source cannot be read.
     """
-    job = compile_variable(recipe)
+    job = compile_recipe(recipe)
     response_format = "json_schema" if job.response_format == "auto" else job.response_format
     splits = load_source(job.recipe).values()
     requests = (request for part in splits for request, _ in dry_run(job, response_format).requests(part))

@@ -168,11 +168,13 @@ def _with_comparison(plan: Plan, job: Job, splits: Mapping[str, Any], sample: in
     group: Literal["joint", "separate"] = "separate" if len(job.recipe.groups) < len(job.variables) else "joint"
     other = plan_requests(_workload(job.regrouped(group)), splits, sample=sample, seed=seed)
     cost = "at an unknown cost" if other.likely_usd is None else f"and likely cost {other.likely_usd:,.4f} USD"
-    note = (
+    notes = [
         f"With `task.group: {group}` it would take {other.requests:,} requests with {other.prompt_tokens:,} prompt "
         f"tokens, {cost}."
-    )
-    return replace(plan, notes=(*plan.notes, note))
+    ]
+    if any(job.recipe.conditions.values()):
+        notes.append("Variables with `ask_if` are counted in all rows; separate ones are only sent where it holds.")
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def _notes(
