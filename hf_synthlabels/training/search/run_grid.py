@@ -47,8 +47,12 @@ def run_grid(
     Raises:
         ConfigError: an option is invalid.
         DataError: a column is missing or invalid, or there are too few rows.
+        MissingExtraError: Optuna is not installed.
         TrainingError: a model cannot be loaded, all combinations of a cell diverged, or a worker died.
     """
+    if file.grid.search is not None:
+        # Before the rows are tokenized.
+        import_extra("optuna", "search")
     grid = Grid.open(file, folder, data, progress or _ignore, engine)
     if file.grid.search is not None:
         runs, results = _search(grid, file.grid.search)
