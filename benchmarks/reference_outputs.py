@@ -21,7 +21,7 @@ import yaml
 from datasets import Dataset
 
 from hf_synthlabels import annotate, provenance, statistics, validate
-from hf_synthlabels.annotation import read_recipe
+from hf_synthlabels.annotation import Codebook, read_codebook
 from hf_synthlabels.clients import Completion, Failure, Request, ScriptedClient
 from hf_synthlabels.statistics.agreement.icc import icc_bootstrap
 from hf_synthlabels.statistics.comparison.conditions import compare_conditions
@@ -123,10 +123,12 @@ def scripted(rows: list[Any], recipe: Any, script: list[Any], name: str) -> File
 
 
 def recipes(_: Path) -> Files:
-    """Prompts and labels of all packaged recipes: scripted, and recorded where the recipe is."""
+    """Prompts and labels of all packaged recipes with one variable: scripted, and recorded where the recipe is."""
     files: Files = {}
     for name in sorted(file.stem for file in (ROOT / "configs" / "recipes").glob("*.yaml")):
-        recipe = read_recipe(name)
+        recipe = read_codebook(name)
+        if isinstance(recipe, Codebook):
+            continue
         answer = INPUTS["answers"].get(recipe.task.kind) or next(iter(recipe.task.labels))
         column = recipe.annotator.client.column or "recorded"
         row = {**INPUTS["row"], "label": answer, column: answer}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -16,13 +17,15 @@ from typing import Any
 import datasets
 import pytest
 
-from hf_synthlabels.annotation import load, read_recipe
-from hf_synthlabels.annotation.compiler import compile_recipe
+from hf_synthlabels.annotation import annotate, load, load_source, read_codebook, read_recipe
+from hf_synthlabels.annotation.compiler import compile_variable
+from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.labels import STATUSES
 from hf_synthlabels.labels.parsing.parser import plain_answer
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = sorted((ROOT / "configs" / "recipes").glob("*.yaml"))
+CODEBOOKS = [ROOT / "configs" / "recipes" / "news_codebook.yaml"]
+RECIPES = sorted(set((ROOT / "configs" / "recipes").glob("*.yaml")) - set(CODEBOOKS))
 
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or ROOT.parent / "shared" / "data")
 """Read before any test hides the variable."""
@@ -38,7 +41,7 @@ def test_recipe_is_named_as_its_file_and_makes_a_prompt(subtests: pytest.Subtest
             assert recipe.source.homepage
             assert re.search(r"/tree/[0-9a-f]{40}$", recipe.source.homepage)
             assert (
-                compile_recipe(recipe)
+                compile_variable(recipe)
                 .prompt()
                 .messages("a row")[0]
                 .content.startswith(recipe.task.instructions_or_default())
@@ -51,11 +54,58 @@ def test_recipes_of_several_kinds_are_there() -> None:
 
 
 def test_examples_that_people_tagged_are_shown_as_entities() -> None:
-    messages = compile_recipe(read_recipe("wnut17")).prompt().messages("a row")
+    messages = compile_variable(read_recipe("wnut17")).prompt().messages("a row")
     assert [json.loads(message.content) for message in messages if message.role == "assistant"] == [
         {"label": [{"text": "Empire State Building", "label": "location"}, {"text": "Ann", "label": "person"}]},
         {"label": []},
     ]
+
+
+ARTICLE = '"Rents in Bergen rise too fast," said Ann Lee, the mayor. Parliament will vote on a cap.'
+CODES: dict[str, Any] = {
+    "relevant": "yes",
+    "area": "housing",
+    "frames": ["conflict", "responsibility"],
+    "tone": 3,
+    "actors": [{"text": "Ann Lee", "label": "politician"}, {"text": "Parliament", "label": "organization"}],
+    "quoted": "yes",
+    "place": "Bergen",
+}
+IRRELEVANT = CODES | {"relevant": "no", "area": None, "frames": None, "tone": None, "actors": [], "place": None}
+
+
+def articles(folder: Path) -> None:
+    """The example data of the codebook."""
+    (folder / "news_codebook").mkdir()
+    with (folder / "news_codebook" / "articles.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerows([("id", "text"), (1, ARTICLE), (2, "It rained in Oslo.")])
+
+
+def test_packaged_codebook_codes_every_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    articles(tmp_path)
+    monkeypatch.setenv("HF_SYNTHLABELS_DATA", str(tmp_path))
+    monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "home"))
+    codebook = read_codebook("news_codebook")
+    assert list(codebook.variables) == list(CODES)
+    assert len({recipe.task.kind for recipe in codebook.variables.values()}) == 5
+    (source,) = load_source(codebook).values()
+    client = ScriptedClient(lambda request: json.dumps(CODES if request.text == ARTICLE else IRRELEVANT))
+    rows = annotate(source, codebook, client=client)
+    assert len(client.requests) == 2
+    assert set((client.requests[0].response_schema or {})["properties"]) == set(CODES)
+    first, second = rows.with_format(None)
+    names = {name: rows.features[name].names for name in ("relevant", "area", "quoted")}
+    assert [labels[first[name]] for name, labels in names.items()] == ["yes", "housing", "yes"]
+    assert [rows.features["frames"].feature.names[code] for code in first["frames"]] == CODES["frames"]
+    assert (first["tone"], first["place"]) == (3.0, {"text": "Bergen", "start": ARTICLE.index("Bergen")})
+    assert [ARTICLE[entity["start"] : entity["end"]] for entity in first["actors"]] == ["Ann Lee", "Parliament"]
+    statuses = {name: STATUSES[second[f"{name}_status"]] for name in CODES}
+    assert statuses == {
+        **dict.fromkeys(("relevant", "actors", "quoted"), "labelled"),
+        **dict.fromkeys(("area", "frames", "tone"), "skipped"),
+        "place": "abstained",
+    }
 
 
 @pytest.fixture
