@@ -19,14 +19,14 @@ from statistics import median
 
 from benchmarks.documents import machine, put_block, table
 from benchmarks.environments import PEERS, installed, peer, set_up, version_of
-from benchmarks.programs import BARE_LOOP, THIS_PACKAGE, Measurement, Program, ProgramError, measure
+from benchmarks.programs import BARE_LOOP, CODEBOOK, THIS_PACKAGE, Measurement, Program, ProgramError, measure
 from benchmarks.server_limit import requests_per_s
 from benchmarks.service import Options
 from benchmarks.serving import ROOT, serving
 
 __all__ = ["main"]
 
-PARTS = ("throughput", "peers", "cached", "memory")
+PARTS = ("throughput", "codebook", "peers", "cached", "memory")
 ROWS = {64: 4_000, 128: 8_000, 512: 24_000}
 """Three to four seconds of work at the limit."""
 TARGETS = {128: 0.85, 512: 0.7}
@@ -51,6 +51,8 @@ def main() -> None:
     report = [machine(), _server(options)]
     if "throughput" in told.parts:
         report.append(_throughput(options, told.in_flight, told.rows, told.repeats))
+    if "codebook" in told.parts:
+        report.append(_throughput(options, told.in_flight, told.rows, told.repeats, CODEBOOK))
     if "peers" in told.parts and names:
         report.append(_beside_peers(options, told.in_flight, names))
     if "cached" in told.parts:
@@ -88,21 +90,23 @@ def _server(options: Options) -> str:
     )
 
 
-def _throughput(options: Options, in_flights: Sequence[int], rows: int | None, repeats: int) -> str:
-    """This package alongside the bare loop, in turns."""
+def _throughput(
+    options: Options, in_flights: Sequence[int], rows: int | None, repeats: int, program: Program = THIS_PACKAGE
+) -> str:
+    """This package alongside the bare loop, which asks for one label per row, in turns."""
     lines = []
     for in_flight in in_flights:
         count = rows or ROWS.get(in_flight) or int(3 * in_flight / options.latency_s)
         loop, here = [], []
         for _ in range(repeats):
             loop.append(_measured(BARE_LOOP, options, count, in_flight))
-            here.append(_measured(THIS_PACKAGE, options, count, in_flight))
+            here.append(_measured(program, options, count, in_flight))
         limit, reached = (median(one.rows_per_s for one in runs) for runs in (loop, here))
         share = f"{reached / limit:.2f}"
         if in_flight in TARGETS:
             share += f" (target {TARGETS[in_flight]:g})"
         lines.append([f"{in_flight}", BARE_LOOP.name, *_cells(loop), "1"])
-        lines.append([f"{in_flight}", THIS_PACKAGE.name, *_cells(here), share])
+        lines.append([f"{in_flight}", program.name, *_cells(here), share])
     head = ("in flight", "", "rows", *CELLS, "of the bare loop")
     return f"**Alongside the bare loop**, medians of {repeats} runs in turns, with the range:\n\n{table(head, lines)}"
 

@@ -34,6 +34,7 @@ class Program:
 
 BARE_LOOP = Program("bare aiohttp loop", "bare_loop.py")
 THIS_PACKAGE = Program("hf_synthlabels", "this_package.py")
+CODEBOOK = Program("hf_synthlabels, 8 variables", "this_package_codebook.py")
 
 
 @dataclass(frozen=True, slots=True)

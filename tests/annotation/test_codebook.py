@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hf_synthlabels import annotate, provenance
 from hf_synthlabels.annotation import Codebook, compile_recipe, plan, read_recipe
@@ -392,3 +394,25 @@ def test_plan_counts_conditional_variables_in_every_row_and_compares_groupings(
     other = "joint" if group == "separate" else "separate"
     assert any(f"task.group: {other}" in note for note in run_plan.notes)
     assert first_prompt(book).count("--- user") == 1
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*GOOD, "extra", "Tone"]),
+        st.one_of(
+            st.sampled_from(["yes", "no", "maybe", "null", "3", "Rome", ""]),
+            st.none(),
+            st.integers(0, 6),
+            st.just(["war", "trade"]),
+            st.just([{"text": "Ann", "label": "person"}]),
+        ),
+    )
+)
+def test_the_quick_reader_agrees_with_the_strict_one(content: dict[str, Any]) -> None:
+    prompts = compiled(recipe()).prompt()
+    (joint,) = prompts.joint.values()
+    row, text = joint.form.of_text(TEXT), json.dumps(content)
+    # White space before the object leads to the strict reader.
+    quick, strict = (joint.read(Completion(0, text=answer), row) for answer in (text, f" {text}"))
+    for name in GOOD:
+        assert (quick[name].status, quick[name].label) == (strict[name].status, strict[name].label), name

@@ -12,7 +12,8 @@ from hf_synthlabels.annotation.codebook.codebook import Codebook
 from hf_synthlabels.annotation.codebook.codebook_annotator import CodebookAnnotator
 from hf_synthlabels.annotation.codebook.codebook_columns import CodebookColumns
 from hf_synthlabels.annotation.codebook.codebook_requests import CodebookPrompts
-from hf_synthlabels.annotation.codebook.joint_prompt import JointPrompt, VariablePrompt
+from hf_synthlabels.annotation.codebook.joint_prompt import JointPrompt
+from hf_synthlabels.annotation.codebook.joint_reading import VariablePrompt
 from hf_synthlabels.annotation.columns import joined_features
 from hf_synthlabels.annotation.compiled import LIST_KINDS, AnnotationJob, selected_examples, selection_encoder
 from hf_synthlabels.annotation.prompting.examples import NearestExamples

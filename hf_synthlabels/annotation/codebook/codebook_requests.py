@@ -114,6 +114,9 @@ class CodebookRequests:
 
     def _resolve(self, replies: Mapping[int, Samples]) -> tuple[dict[str, Annotation], list[int]]:
         """The annotations that are final by now, and the requests that the others need."""
+        only = replies.get(0) if self._is_simple else None
+        if only is not None and not any(annotation.status in REQUESTED_AGAIN for annotation in only.values()):
+            return dict(only), []
         resolved: dict[str, Annotation] = {}
         places: dict[int, None] = {}
         for name, condition in self.prompts.conditions.items():
@@ -161,6 +164,12 @@ class CodebookRequests:
     def _names(self, number: int) -> Group:
         groups = self.prompts.groups
         return groups[number] if number < len(groups) else (list(self.prompts.alone)[number - len(groups)],)
+
+    @cached_property
+    def _is_simple(self) -> bool:
+        """Whether there is one request with one sample, and no condition."""
+        has_conditions = any(condition is not None for condition in self.prompts.conditions.values())
+        return len(self.prompts.groups) == 1 and self.num_samples == 1 and not has_conditions
 
     @cached_property
     def _group_of(self) -> dict[str, int]:

@@ -4,59 +4,25 @@ from __future__ import annotations
 
 import json
 import random
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-from hf_synthlabels.annotation.codebook.groups import Condition, Group
+from hf_synthlabels.annotation.codebook.groups import Group
+from hf_synthlabels.annotation.codebook.joint_reading import NOTHING, NULL, JointReader, VariablePrompt
 from hf_synthlabels.annotation.prompting.answer_format import JSON_ANSWER, TEXT_ANSWER
-from hf_synthlabels.annotation.prompting.prompt import DEFAULT_FORM, Prompt, row_message
+from hf_synthlabels.annotation.prompting.prompt import DEFAULT_FORM, row_message
 from hf_synthlabels.annotation.prompting.quoting import rendered
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText, compared
 from hf_synthlabels.annotation.recipe.example import Example
-from hf_synthlabels.annotation.run.samples import as_annotation, missing_sample
 from hf_synthlabels.clients import Completion, Message
 from hf_synthlabels.labels import (
     Annotation,
-    Answer,
-    LabelSchema,
-    Status,
-    Token,
     answer_text,
-    label_probabilities,
-    parse,
 )
-from hf_synthlabels.labels.parsing.properties import read_properties
-
-NOTHING = "skip"
-"""In a text answer: the variable is not coded, as its condition does not hold."""
-
-NULL = "null"
 
 INSTRUCTIONS = "Code the text with the variables of this codebook."
-
-
-@dataclass(frozen=True, slots=True)
-class VariablePrompt:
-    """What a joint prompt says about one variable."""
-
-    name: str
-    prompt: Prompt
-    """The prompt that asks for the variable alone."""
-    condition: Condition | None = None
-    reasoning: bool = False
-
-    @property
-    def schema(self) -> LabelSchema:
-        """The labels of the variable."""
-        return self.prompt.schema
-
-    @property
-    def reasoning_name(self) -> str:
-        """The property with the reasoning."""
-        return f"{self.name}_reasoning"
 
 
 @dataclass(frozen=True)
@@ -107,24 +73,11 @@ class JointPrompt:
 
     def read(self, completion: Completion, row: RowText) -> dict[str, Annotation]:
         """The annotation of each variable from one completion."""
-        text = completion.text
-        missing = missing_sample(completion, text)
-        if missing is not None and missing.status != "truncated":
-            return dict.fromkeys(self.names, missing)
-        properties = read_properties(text, self.names, is_cut=missing is not None)
-        annotations: dict[str, Annotation] = {}
-        for variable in self.variables:
-            name = variable.name
-            if name not in properties.values:
-                problem = properties.problems[name]
-                status: Status = "truncated" if problem == "cut off" else "unparsed"
-                annotations[name] = Annotation(status, votes=(None,), raw=text, reason=f"its value is {problem}")
-                continue
-            value = properties.values[name]
-            answer = _parsed(variable, value, row, as_json=properties.as_json)
-            probabilities = _probabilities(variable, answer, completion.tokens, as_json=properties.as_json)
-            annotations[name] = as_annotation(variable.schema, answer, probabilities, value)
-        return annotations
+        return self._reader.read(completion, row)
+
+    @cached_property
+    def _reader(self) -> JointReader:
+        return JointReader(self.variables)
 
     def fingerprint_text(self) -> str:
         """The rendered prompt, as part of a fingerprint."""
@@ -132,11 +85,16 @@ class JointPrompt:
 
     def _of_row(self, row: RowText) -> JointPrompt:
         """The prompt with the variables and labels in the order of this row."""
+        if not self._is_shuffled:
+            return self
         variables = [replace(each, prompt=each.prompt.of_row(row)) for each in self.variables]
         if self.shuffled_variables:
             random.Random(f"{self.seed}:variables:{row.text}").shuffle(variables)
-        changed = tuple(variables)
-        return self if changed == self.variables else replace(self, variables=changed)
+        return replace(self, variables=tuple(variables))
+
+    @cached_property
+    def _is_shuffled(self) -> bool:
+        return self.shuffled_variables or any(each.prompt.shuffle_seed is not None for each in self.variables)
 
     @cached_property
     def _system(self) -> Message:
@@ -223,36 +181,3 @@ def _described(variable: VariablePrompt) -> dict[str, Any]:
         "guidelines": schema.guidelines.strip(),
         "abstain": schema.abstain,
     }
-
-
-def _parsed(variable: VariablePrompt, value: str, row: RowText, *, as_json: bool) -> Answer:
-    """One value of a joint answer, parsed like the answer to a request for the variable alone."""
-    schema = variable.schema
-    plain = value.strip().casefold()
-    is_null = plain == NULL if as_json else plain in (NULL, NOTHING) and value.strip() not in schema.names
-    if is_null:
-        if schema.abstain:
-            return Answer("abstained", reason="the annotator cannot determine the label")
-        return Answer("unparsed", reason="the value is null")
-    return parse(schema, f'{{"label": {value}}}' if as_json else value, row.context)
-
-
-def _probabilities(
-    variable: VariablePrompt, answer: Answer, tokens: Sequence[Token], *, as_json: bool
-) -> Mapping[str, float] | None:
-    """The probability of each label of a variable, from the tokens of a joint answer."""
-    choices = variable.schema.choices
-    if not tokens or not choices or not isinstance(answer.label, str | float):
-        return None
-    text = "".join(token.text for token in tokens)
-    starts = [match.end() for match in _value_start(variable.name, as_json).finditer(text)]
-    # A name that occurs twice may be part of another value.
-    return label_probabilities(choices, tokens, starts[0]) if len(starts) == 1 else None
-
-
-@lru_cache(maxsize=512)
-def _value_start(name: str, as_json: bool) -> re.Pattern[str]:
-    escaped = re.escape(name)
-    if as_json:
-        return re.compile(rf'"{escaped}"\s*:\s*"?')
-    return re.compile(rf"^[ \t*]*{escaped}[ \t*]*:[ \t*]*", re.I | re.M)

@@ -1,0 +1,180 @@
+"""The reading of an answer with several variables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+from hf_synthlabels.annotation.codebook.groups import Condition, Group
+from hf_synthlabels.annotation.prompting.prompt import Prompt
+from hf_synthlabels.annotation.prompting.row_inputs import RowText
+from hf_synthlabels.annotation.run.samples import as_annotation, missing_sample
+from hf_synthlabels.clients import Completion
+from hf_synthlabels.labels import Annotation, Answer, LabelSchema, Status, Token, label_probabilities, parse
+from hf_synthlabels.labels.parsing.properties import read_properties
+
+NOTHING = "skip"
+"""In a text answer: the variable is not coded, as its condition does not hold."""
+
+NULL = "null"
+
+REPEATING_KINDS = ("text-classification", "text-pair")
+"""Kinds whose answers repeat, and are parsed without the row."""
+
+MAX_KNOWN = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class VariablePrompt:
+    """What a joint prompt says about one variable."""
+
+    name: str
+    prompt: Prompt
+    """The prompt that asks for the variable alone."""
+    condition: Condition | None = None
+    reasoning: bool = False
+
+    @property
+    def schema(self) -> LabelSchema:
+        """The labels of the variable."""
+        return self.prompt.schema
+
+    @property
+    def reasoning_name(self) -> str:
+        """The property with the reasoning."""
+        return f"{self.name}_reasoning"
+
+
+@dataclass(frozen=True)
+class JointReader:
+    """Reads the answers to a request for several variables."""
+
+    variables: tuple[VariablePrompt, ...]
+    _known: dict[tuple[str, str], Annotation] = field(default_factory=dict)
+    """The annotations of answers that were read before."""
+
+    def read(self, completion: Completion, row: RowText) -> dict[str, Annotation]:
+        """The annotation of each variable from one completion."""
+        text = completion.text
+        missing = missing_sample(completion, text)
+        if missing is not None and missing.status != "truncated":
+            return dict.fromkeys(self._names, missing)
+        if missing is None and not completion.tokens and (values := _whole_object(text)) is not None:
+            return self._of_object(values, row)
+        properties = read_properties(text, self._names, is_cut=missing is not None)
+        annotations: dict[str, Annotation] = {}
+        for variable in self.variables:
+            name = variable.name
+            if name not in properties.values:
+                annotations[name] = _without_value(name, properties.problems[name], text)
+                continue
+            value = properties.values[name]
+            answer = _parsed(variable, value, row, as_json=properties.as_json)
+            probabilities = _probabilities(variable, answer, completion.tokens, as_json=properties.as_json)
+            annotations[name] = as_annotation(variable.schema, answer, probabilities, value)
+        return annotations
+
+    def _of_object(self, values: Mapping[str, Any], row: RowText) -> dict[str, Annotation]:
+        """The annotations of an answer that is one JSON object, as nearly all are; answers that repeat are kept."""
+        annotations: dict[str, Annotation] = {}
+        for variable in self.variables:
+            name = variable.name
+            if name not in values:
+                annotations[name] = _without_value(name, "missing", "")
+                continue
+            value = values[name]
+            if not isinstance(value, str) or variable.schema.kind not in REPEATING_KINDS:
+                annotations[name] = _annotated(variable, json.dumps(value, ensure_ascii=False), row)
+                continue
+            known = self._known.get((name, value))
+            if known is None:
+                known = _annotated(variable, json.dumps(value, ensure_ascii=False), row)
+                if len(self._known) < MAX_KNOWN:
+                    self._known[name, value] = known
+            annotations[name] = known
+        return annotations
+
+    @cached_property
+    def _names(self) -> Group:
+        return tuple(variable.name for variable in self.variables)
+
+
+def _whole_object(text: str) -> Mapping[str, Any] | None:
+    """The properties of an answer that is one JSON object and nothing else, each given once; None for another one."""
+    if not text.startswith("{") or not text.endswith("}"):
+        return None
+    try:
+        pairs = PAIRS.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    values = dict(pairs.items)
+    # The strict reader reports repeated names, of which case does not count, and knows where each value stands.
+    is_plain = all(_is_plain(value) for value in values.values())
+    return values if is_plain and len({name.casefold() for name, _ in pairs.items}) == len(pairs.items) else None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return value is None or isinstance(value, str | int | float)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """A JSON object with all its properties."""
+
+    items: list[tuple[str, Any]]
+
+
+def _pairs(items: list[tuple[str, Any]]) -> Any:
+    return _Pairs(items)
+
+
+PAIRS = json.JSONDecoder(object_pairs_hook=_pairs)
+
+
+def _without_value(name: str, problem: str, raw: str) -> Annotation:
+    status: Status = "truncated" if problem == "cut off" else "unparsed"
+    return Annotation(status, votes=(None,), raw=raw, reason=f"the value of `{name}` is {problem}")
+
+
+def _annotated(variable: VariablePrompt, value: str, row: RowText) -> Annotation:
+    """The annotation of one value, given as JSON."""
+    return as_annotation(variable.schema, _parsed(variable, value, row, as_json=True), None, value)
+
+
+def _parsed(variable: VariablePrompt, value: str, row: RowText, *, as_json: bool) -> Answer:
+    """One value of a joint answer, parsed like the answer to a request for the variable alone."""
+    schema = variable.schema
+    plain = value.strip().casefold()
+    is_null = plain == NULL if as_json else plain in (NULL, NOTHING) and value.strip() not in schema.names
+    if is_null:
+        if schema.abstain:
+            return Answer("abstained", reason="the annotator cannot determine the label")
+        return Answer("unparsed", reason="the value is null")
+    return parse(schema, f'{{"label": {value}}}' if as_json else value, row.context)
+
+
+def _probabilities(
+    variable: VariablePrompt, answer: Answer, tokens: Sequence[Token], *, as_json: bool
+) -> Mapping[str, float] | None:
+    """The probability of each label of a variable, from the tokens of a joint answer."""
+    choices = variable.schema.choices
+    if not tokens or not choices or not isinstance(answer.label, str | float):
+        return None
+    text = "".join(token.text for token in tokens)
+    starts = [match.end() for match in _value_start(variable.name, as_json).finditer(text)]
+    # A name that occurs twice may be part of another value.
+    return label_probabilities(choices, tokens, starts[0]) if len(starts) == 1 else None
+
+
+@lru_cache(maxsize=512)
+def _value_start(name: str, as_json: bool) -> re.Pattern[str]:
+    escaped = re.escape(name)
+    if as_json:
+        return re.compile(rf'"{escaped}"\s*:\s*"?')
+    return re.compile(rf"^[ \t*]*{escaped}[ \t*]*:[ \t*]*", re.I | re.M)
