@@ -63,7 +63,7 @@ class JointReader:
         missing = missing_sample(completion, text)
         if missing is not None and missing.status != "truncated":
             return dict.fromkeys(self._names, missing)
-        if missing is None and not completion.tokens and (values := _whole_object(text)) is not None:
+        if missing is None and not completion.tokens and (values := _whole_object(text, self._names)) is not None:
             return self._of_object(values, row)
         properties = read_properties(text, self._names, is_cut=missing is not None)
         annotations: dict[str, Annotation] = {}
@@ -83,9 +83,6 @@ class JointReader:
         annotations: dict[str, Annotation] = {}
         for variable in self.variables:
             name = variable.name
-            if name not in values:
-                annotations[name] = _without_value(name, "missing", "")
-                continue
             value = values[name]
             if not isinstance(value, str) or variable.schema.kind not in REPEATING_KINDS:
                 annotations[name] = _annotated(variable, json.dumps(value, ensure_ascii=False), row)
@@ -103,7 +100,7 @@ class JointReader:
         return tuple(variable.name for variable in self.variables)
 
 
-def _whole_object(text: str) -> Mapping[str, Any] | None:
+def _whole_object(text: str, names: Group) -> Mapping[str, Any] | None:
     """The properties of an answer that is one JSON object and nothing else, each given once; None for another one."""
     if not text.startswith("{") or not text.endswith("}"):
         return None
@@ -113,7 +110,7 @@ def _whole_object(text: str) -> Mapping[str, Any] | None:
         return None
     values = dict(pairs.items)
     # The strict reader reports repeated names, of which case does not count, and knows where each value stands.
-    is_plain = all(_is_plain(value) for value in values.values())
+    is_plain = all(name in values for name in names) and all(_is_plain(value) for value in values.values())
     return values if is_plain and len({name.casefold() for name, _ in pairs.items}) == len(pairs.items) else None
 
 
