@@ -16,7 +16,7 @@ from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText, com
 from hf_synthlabels.annotation.prompting.strategies import PLAIN, Strategy
 from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.clients import Message
-from hf_synthlabels.labels import LabelSchema, answer_text
+from hf_synthlabels.labels import Annotation, LabelSchema, answer_text
 
 PROMPT_VERSION = 3
 """Incremented with every change to how prompts are built."""
@@ -76,6 +76,11 @@ class Prompt:
     def response_schema(self) -> dict[str, Any]:
         """The JSON schema of the answer to one call; always the same object."""
         return self.strategy.response_schema(self.schema)
+
+    @cached_property
+    def known_answers(self) -> dict[str, Annotation]:
+        """Annotations of answers that were read before, of kinds that are read without the row."""
+        return {}
 
     def fingerprint(self) -> str:
         """A hash of the rendered prompt, its examples and the version of its construction."""

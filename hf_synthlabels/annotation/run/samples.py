@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.row_inputs import RowText
+from hf_synthlabels.annotation.prompting.strategies import CHOICES
 from hf_synthlabels.clients import Completion
 from hf_synthlabels.labels import (
     Annotation,
@@ -19,6 +20,8 @@ from hf_synthlabels.labels import (
     label_probabilities,
 )
 from hf_synthlabels.labels.digits import number_text
+
+MAX_KNOWN_ANSWERS = 4096
 
 
 def missing_sample(completion: Completion, text: str) -> Annotation | None:
@@ -42,11 +45,18 @@ def read_sample(prompt: Prompt, completion: Completion, text: str, row: RowText)
     if (missing := missing_sample(completion, text)) is not None:
         return missing
     schema, strategy = prompt.schema, prompt.strategy
+    # Nearly all answers repeat where they are class names, whose parsing needs no row.
+    repeats = schema.kind in CHOICES and not completion.tokens and completion.probabilities is None
+    if repeats and (known := prompt.known_answers.get(text)) is not None:
+        return known
     reading = strategy.read(schema, text, row.context, row.question)
     probabilities = reading.probabilities or completion.probabilities
     if probabilities is None and completion.tokens and isinstance(reading.answer.label, str | float) and schema.choices:
         probabilities = label_probabilities(schema.choices, strategy.label_tokens(schema, completion.tokens))
-    return as_annotation(schema, reading.answer, probabilities, text)
+    annotation = as_annotation(schema, reading.answer, probabilities, text)
+    if repeats and len(prompt.known_answers) < MAX_KNOWN_ANSWERS:
+        prompt.known_answers[text] = annotation
+    return annotation
 
 
 def as_annotation(
