@@ -56,7 +56,7 @@ def records(job: Job, tally: RunStats, *, seconds: float) -> list[dict[str, Any]
     for name, variable in job.variables.items():
         entry = record(variable, tally.of_variable(name), seconds=seconds)
         condition = codebook.conditions[name]
-        ask_if = None if condition is None else str(condition)
+        ask_if = None if condition is None else {"variable": condition.variable, "is": list(condition.labels)}
         entry |= {"recipe": codebook.name, "codebook": {**shared, "ask_if": ask_if}}
         if entry["cost_usd"] is not None:
             entry["cost_usd"] /= size

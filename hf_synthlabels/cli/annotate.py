@@ -84,14 +84,16 @@ def _check_labels(*records: Mapping[str, Any]) -> None:
 
 def _show_next(recipe: str, files: Sequence[Path], record: Mapping[str, Any], *, has_labels: bool = False) -> None:
     """Name the next command: to write the labels, to validate them, or to draw rows for human annotation."""
-    from hf_synthlabels.annotation.compiler import read_codebook
+    from hf_synthlabels.annotation import Codebook, read_codebook
 
     if not files:
         show_next("plan", recipe=recipe, output="labeled.jsonl")
         return
-    # A codebook has one column per variable; the command is about the last of them.
-    human = getattr(read_codebook(recipe).task, "human", None)
-    data, columns = files[0], column_options(human or "label", record["column"])
+    # The next verb finds the columns of a codebook in the provenance.
+    read = read_codebook(recipe)
+    human = next((each.task.human for each in read.variables.values() if each.task.human is not None), None)
+    is_codebook = isinstance(read, Codebook)
+    data, columns = files[0], [] if is_codebook else column_options(human or "label", record["column"])
     if human is not None or has_labels:
         show_next("annotate with human labels", *columns, data=data)
     else:

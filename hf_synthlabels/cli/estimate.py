@@ -19,6 +19,7 @@ from hf_synthlabels.cli.options import (
     SplitOption,
     terminal_width,
 )
+from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
     from hf_synthlabels.statistics import EstimateReport
@@ -37,8 +38,8 @@ def estimate(
     variable: Annotated[
         list[str] | None,
         typer.Option(
-            help="LLM variable of the formula: name=llm_column:human_column (default: from the provenance of the "
-            "columns). May be repeated."
+            help="Variable of a codebook to estimate. With --formula: name=llm_column:human_column of an LLM variable "
+            "(default: from the provenance of the columns); may be repeated."
         ),
     ] = None,
     family: Annotated[
@@ -93,11 +94,17 @@ def estimate(
 
     if output is not None:
         check_output(output, sources=[data], suffixes=TABLES if formula else (".json", ".csv"), folder=False)
-    variables = parse_variables(variable or ())
+    name, variables = parse_variables(variable or ())
+    if formula is not None and name is not None:
+        raise ConfigError(
+            f"`--variable` is {name!r}: with --formula give name=llm_column:human_column, or leave it out."
+        )
     columns = (human, llm, prediction, *(column for pair in variables.values() for column in pair))
     numbers = estimand == "mean" or formula is not None
     options = label_options(*columns, numbers=numbers, encoding=encoding, separator=separator)
     labeled = open_labeled(data, split, options)
+    if formula is None:
+        labeled = labeled.of_variable(name, llm)
     report = compute_estimates(
         labeled.rows,
         human=human or labeled.human,
@@ -114,7 +121,8 @@ def estimate(
         normalize_labels=normalize_labels,
     )
     _show(report, estimator, output)
-    show_next("estimate", data=data, label=llm or labeled.llm)
+    label = llm or (next(iter(labeled.variables)) if formula and labeled.variables else labeled.llm)
+    show_next("estimate", data=data, label=label)
 
 
 def _show(report: EstimateReport, estimators: Sequence[str] | None, output: Path | None) -> None:

@@ -48,6 +48,9 @@ RecipeArgument = Annotated[
 ]
 HumanOption = Annotated[str | None, typer.Option(help="Column with human labels (default: the recipe's, or `label`).")]
 LLMOption = Annotated[str | None, typer.Option(help="Column with LLM labels (default: the recipe's, or `llm_label`).")]
+VariableOption = Annotated[
+    str | None, typer.Option(help="Variable of a codebook; sets the label columns, task type and label names.")
+]
 SplitOption = Annotated[str | None, typer.Option(help="Split to read, if the data have several.")]
 KindOption = Annotated[
     str | None, typer.Option(help="Task type, if the column does not determine it, e.g. text-generation.")
@@ -56,6 +59,14 @@ ScaleOption = Annotated[str | None, typer.Option(help="Scale of a text-scale tas
 TokensOption = Annotated[str | None, typer.Option(help="Column with token lists, if human entities are tags.")]
 GateOption = Annotated[
     str | None, typer.Option(help="Required score, e.g. 'macro_f1>=0.7'; for an error, e.g. 'mae<=0.5'.")
+]
+GatesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        help="Required score, e.g. 'macro_f1>=0.7'; for an error, e.g. 'mae<=0.5'; for a variable of a codebook, e.g. "
+        "'bias: macro_f1>=0.7'. May be repeated; several gates get Holm-adjusted verdicts.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OutputOption = Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the result.")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ from hf_synthlabels.cli.options import (
     DataArgument,
     EncodingOption,
     GateOption,
+    GatesOption,
     HumanOption,
     KindOption,
     LLMOption,
@@ -22,6 +25,7 @@ from hf_synthlabels.cli.options import (
     SplitOption,
     TokensOption,
     TrustOption,
+    VariableOption,
     column_options,
     terminal_width,
 )
@@ -29,19 +33,23 @@ from hf_synthlabels.cli.report import print_written
 from hf_synthlabels.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from hf_synthlabels.statistics import Gate
+    from hf_synthlabels.publishing import LabeledData
+    from hf_synthlabels.statistics import Gate, ValidationReport
     from hf_synthlabels.statistics.design.sample_plan import PlannedDesign
+    from hf_synthlabels.statistics.validation.codebook_report import CodebookReport
+    from hf_synthlabels.statistics.validation.table_variables import TableVariable
 
 
 def validate(
     data: DataArgument,
+    variable: VariableOption = None,
     human: HumanOption = None,
     llm: LLMOption = None,
     split: SplitOption = None,
     kind: KindOption = None,
     scale: ScaleOption = None,
     tokens: TokensOption = None,
-    gate: GateOption = None,
+    gate: GatesOption = None,
     clusters: Annotated[
         str | None, typer.Option(help="Column with cluster IDs (e.g. article or author); intervals are clustered.")
     ] = None,
@@ -57,33 +65,75 @@ def validate(
 ) -> None:
     """Compare LLM labels with human labels, with intervals. A failed or inconclusive gate gives exit status 1.
 
+    A table with several variables of a codebook gets one line for each; `--variable` validates one in full.
+
     Example: hf-synthlabels validate labeled.jsonl --human label --gate 'accuracy>=0.75'
+
+    Example: hf-synthlabels validate coded.parquet --gate 'bias: macro_f1>=0.7' --gate 'tone: mae<=0.5'
     """
     from hf_synthlabels.publishing import open_labeled, write_report
-    from hf_synthlabels.publishing.labeled_data import label_options, missing_reasons, scale_schema
+    from hf_synthlabels.publishing.labeled_data import label_options, scale_schema
     from hf_synthlabels.statistics import Gate
-    from hf_synthlabels.statistics import validate as compute_report
     from hf_synthlabels.tables import check_output, write_text
 
-    threshold = Gate.parse(gate) if gate else None
+    gates = gate or []
+    for text in gates:
+        Gate.parse(text.rpartition(":")[2])
     schema = scale_schema(scale) if scale else None
     if output is not None:
         check_output(output, sources=[data], suffixes=(".json",), folder=False)
     numbers = scale is not None or kind == "text-scale"
     options = label_options(human, llm, strata, numbers=numbers, encoding=encoding, separator=separator)
     labeled = open_labeled(data, split, options)
-    rows, n_examples = labeled.without_examples(llm or labeled.llm)
+    shared: dict[str, Any] = {"clusters": clusters, "strata": strata, "normalize_labels": normalize_labels}
+    report: ValidationReport | CodebookReport
+    is_codebook = variable is None and llm is None and human is None and len(labeled.variables) > 1
+    if is_codebook:
+        report = _validate_variables(labeled, labeled.variables, gates, **shared)
+        columns = ["--variable", next(iter(report.variables))]
+    else:
+        chosen = labeled.of_variable(variable, llm)
+        chosen = replace(
+            chosen,
+            human=human or chosen.human,
+            llm=llm or chosen.llm,
+            schema=schema or chosen.schema,
+            kind=kind or (None if schema or chosen.schema else chosen.kind),
+            tokens=tokens or chosen.tokens,
+        )
+        if len(gates) > 1:
+            report = _validate_variables(labeled, {chosen.llm: chosen.as_variable()}, gates, **shared)
+        else:
+            report = _validate_one(chosen, gates, **shared)
+        columns = ["--variable", variable] if variable else column_options(chosen.human, chosen.llm)
+    if output is not None:
+        print(f"written: {write_text(output, report.to_json())}")
+    if page is not None:
+        print_written(write_report(report, page), page)
+    show_next("validate", *columns, *column_options("", "", split), data=data)
+    if not _passed(report):
+        raise typer.Exit(1)
+
+
+def _validate_one(labeled: LabeledData, gates: Sequence[str], **options: Any) -> ValidationReport:
+    """Validate one variable, and print its report."""
+    from hf_synthlabels.publishing.labeled_data import missing_reasons
+    from hf_synthlabels.statistics import validate as compute_report
+    from hf_synthlabels.statistics.validation.codebook_validation import coded_domain
+    from hf_synthlabels.statistics.validation.gate_family import VariableGate
+
+    gate = VariableGate.parse(gates[0], [labeled.llm]).gate if gates else None
+    rows, n_examples = labeled.without_examples(labeled.llm)
+    rows = coded_domain(rows, {**labeled.variables, labeled.llm: labeled.as_variable()}, labeled.llm)
     report = compute_report(
         rows,
-        human=human or labeled.human,
-        llm=llm or labeled.llm,
-        schema=schema or labeled.schema,
-        kind=kind,
-        tokens=tokens or labeled.tokens,
-        gate=threshold,
-        clusters=clusters,
-        strata=strata,
-        normalize_labels=normalize_labels,
+        human=labeled.human,
+        llm=labeled.llm,
+        schema=labeled.schema,
+        kind=labeled.kind,
+        tokens=labeled.tokens,
+        gate=gate,
+        **options,
     )
     reasons = missing_reasons(labeled.rows, report.llm)
     if report.n_answered == 0:
@@ -92,13 +142,27 @@ def validate(
     print("\n".join([report.text(terminal_width()), *reasons]))
     if n_examples:
         print(f"{n_examples:,} rows were shown to the judge as examples and are excluded")
-    if output is not None:
-        print(f"written: {write_text(output, report.to_json())}")
-    if page is not None:
-        print_written(write_report(report, page), page)
-    show_next("validate", *column_options(report.human, report.llm, split), data=data)
-    if report.gate is not None and report.gate.verdict != "pass":
-        raise typer.Exit(1)
+    return report
+
+
+def _validate_variables(
+    labeled: LabeledData, variables: Mapping[str, TableVariable], gates: Sequence[str], **options: Any
+) -> CodebookReport:
+    """Validate several variables, or several gates of one, and print the table."""
+    from hf_synthlabels.statistics.validation.codebook_validation import validate_codebook
+
+    report = validate_codebook(labeled.rows, variables, gates=gates, **options)
+    print(report.text(terminal_width() or 80))
+    return report
+
+
+def _passed(report: ValidationReport | CodebookReport) -> bool:
+    """Whether there is no gate, or all gates pass."""
+    from hf_synthlabels.statistics import ValidationReport
+
+    if isinstance(report, ValidationReport):
+        return report.gate is None or report.gate.verdict == "pass"
+    return report.verdict in (None, "pass")
 
 
 def sample_size(
@@ -108,6 +172,7 @@ def sample_size(
     accuracy: Annotated[
         float | None, typer.Option(help="Assumed accuracy of the LLM (default: that of the human-labeled rows).")
     ] = None,
+    variable: VariableOption = None,
     human: HumanOption = None,
     llm: LLMOption = None,
     split: SplitOption = None,
@@ -134,10 +199,12 @@ def sample_size(
     numbers = scale is not None or kind == "text-scale"
     labeled = open_labeled(
         data, split, label_options(human, llm, numbers=numbers, encoding=encoding, separator=separator)
-    )
+    ).of_variable(variable, llm)
     human, llm = human or labeled.human, llm or labeled.llm
     schema = scale_schema(scale) if scale else labeled.schema
-    kind = kind or (schema.kind if schema is not None else feature_kind(column_feature(labeled.rows, llm)))
+    kind = (
+        kind or labeled.kind or (schema.kind if schema is not None else feature_kind(column_feature(labeled.rows, llm)))
+    )
     if kind in ("text-classification", "text-pair"):
         best = _print_class_plan(labeled.rows, human, llm, width=width, gate=threshold, accuracy=accuracy)
         if best is not None:

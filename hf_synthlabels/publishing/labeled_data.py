@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation import RunStats, load, load_source, provenance, read_recipe
+from hf_synthlabels.annotation import Codebook, RunStats, load, load_source, provenance
+from hf_synthlabels.annotation.compiler import read_codebook
 from hf_synthlabels.clients.protocol.truncation import truncation_warning
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
-from hf_synthlabels.tables import ReadOptions, read_table
+from hf_synthlabels.publishing.label_variables import codebook_variables, recipe_variable, recorded_variables
+from hf_synthlabels.statistics.validation.table_variables import TableVariable
+from hf_synthlabels.tables import ReadOptions, read_records, read_table
 
 SHOWN_REASONS = 3
 """Reasons for missing labels in a summary."""
@@ -30,6 +33,42 @@ class LabeledData:
     """Schema of the recipe; None if it is inferred from the columns."""
     tokens: str | None = None
     """Column of token lists named in the recipe."""
+    kind: str | None = None
+    """Task type from the provenance, if there is no schema."""
+    variables: Mapping[str, TableVariable] = field(default_factory=dict)
+    """Variables of a codebook, by name; none for a table with one label column."""
+
+    def of_variable(self, variable: str | None = None, llm: str | None = None) -> LabeledData:
+        """The data with the columns, schema and kind of one variable.
+
+        Args:
+            variable: its name; may be omitted if there is only one.
+            llm: column of LLM labels that was named instead.
+
+        Raises:
+            ConfigError: the variable is unknown, or is not named and there are several.
+        """
+        names = ", ".join(self.variables)
+        if variable is None and llm not in (None, *self.variables):
+            return self
+        variable = variable or llm or (names if len(self.variables) < 2 else None)
+        if variable is None:
+            raise ConfigError(f"`data` has several variables: choose one of {names} with `--variable`.")
+        if not self.variables and variable in ("", self.llm):
+            return self
+        if variable not in self.variables:
+            has = f"choose one of {names}" if names else "the table has no codebook, so name columns with `--llm`"
+            raise ConfigError(f"`variable` is {variable!r}: {has}.")
+        chosen = self.variables[variable]
+        return replace(
+            self, human=chosen.human, llm=chosen.llm, schema=chosen.schema, tokens=chosen.tokens, kind=chosen.kind
+        )
+
+    def as_variable(self) -> TableVariable:
+        """The columns as a variable, with the condition of the codebook."""
+        known = self.variables.get(self.llm)
+        condition = None if known is None else known.condition
+        return TableVariable(self.llm, self.human, self.kind, self.schema, self.tokens, condition)
 
     def without_examples(self, llm: str) -> tuple[Any, int]:
         """The rows that the judge of a column did not see as examples, and the number of the others."""
@@ -56,15 +95,21 @@ def open_labeled(data: str, split: str | None = None, options: ReadOptions | Non
     """
     path = Path(data)
     if path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix):
-        recipe = read_recipe(data)
+        recipe = read_codebook(data)
         if split is None:
             # Checked before any request is sent.
             _one_split(load_source(recipe), split)
         rows = load(data, split=split) if split is not None else _one_split(load(data), split)
-        return LabeledData(
-            rows, recipe.task.human or "label", recipe.output.column, recipe.schema_of_labels(), recipe.task.tokens
-        )
-    return LabeledData(_one_split(read_table(path, options or label_options()), split))
+        if isinstance(recipe, Codebook):
+            return LabeledData(rows, variables=codebook_variables(recipe))
+        variable = recipe_variable(recipe)
+        return LabeledData(rows, variable.human, variable.llm, variable.schema, variable.tokens)
+    variables = recorded_variables(read_records(path))
+    options = options or label_options()
+    # Numbers of a scale are recognized; class names may look like numbers.
+    verbatim = (each.human for each in variables.values() if each.kind != "text-scale")
+    rows = _one_split(read_table(path, replace(options, labels=(*options.labels, *verbatim))), split)
+    return LabeledData(rows, variables=variables or recorded_variables(provenance(rows)))
 
 
 def label_options(

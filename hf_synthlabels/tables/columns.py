@@ -138,6 +138,9 @@ class TextColumns:
         if self._options.numbers:
             return numeric
         kinds = {self._kinds[name] for name in labels if name in self._kinds}
+        if len(kinds) > 1:
+            # Variables of a codebook, each of a kind of its own.
+            return {name for name in numeric if self._kinds.get(name) == "text-scale"}
         scale = "text-scale" in kinds or any(name in self._fractions for name in labels)
         scale |= any(
             name in self._seen and "written" in self._fits[name] and name not in self._kinds for name in self._own

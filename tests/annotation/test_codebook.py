@@ -98,7 +98,7 @@ def test_one_request_labels_all_variables_of_all_kinds() -> None:
     assert {status(rows, name, 1) for name in VARIABLES} == {"skipped"}
     records = provenance(rows)
     assert [record["column"] for record in records] == list(VARIABLES)
-    assert records[1]["codebook"]["ask_if"] == "`relevant` is 'yes'"
+    assert records[1]["codebook"]["ask_if"] == {"variable": "relevant", "is": ["yes"]}
     assert records[1]["tally"]["statuses"] == {"labelled": 1, "skipped": 1}
     assert records[0]["tally"]["requests"] == 1
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
+from hf_synthlabels.publishing.report.adapters.codebook_page import codebook_page
 from hf_synthlabels.publishing.report.adapters.grid_page import grid_page
 from hf_synthlabels.publishing.report.adapters.judging_page import audit_from_dict, audit_page, judge_page
 from hf_synthlabels.publishing.report.adapters.runs_page import runs_page
@@ -16,6 +17,7 @@ from hf_synthlabels.publishing.report.adapters.validation_page import validation
 from hf_synthlabels.publishing.report.page import write_page, writing
 from hf_synthlabels.publishing.report.page_values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
+from hf_synthlabels.statistics.validation.codebook_report import CodebookReport
 from hf_synthlabels.studies import StudyRuns
 from hf_synthlabels.studies.runs import parse_runs
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import GridReport
 from hf_synthlabels.tables import write_text
 
-Report: TypeAlias = "StudyRuns | ValidationReport | GridReport | Audit | JudgeSummary | Page"
+Report: TypeAlias = "StudyRuns | ValidationReport | CodebookReport | GridReport | Audit | JudgeSummary | Page"
 """Results that can be rendered as a page."""
 
 
@@ -36,6 +38,8 @@ def report_page(report: Report) -> Page:
             return runs_page(report)
         case ValidationReport():
             return validation_page(report)
+        case CodebookReport():
+            return codebook_page(report)
         case Audit():
             return audit_page(report)
         case JudgeSummary():
@@ -84,7 +88,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         MissingExtraError: matplotlib is not installed; the numbers are written nevertheless.
     """
     numbers: list[Path] = []
-    if isinstance(report, ValidationReport):
+    if isinstance(report, ValidationReport | CodebookReport):
         # Numbers first, so that they are written even if a figure cannot be drawn.
         with writing(folder):
             numbers = [write_text(folder / "report.json", report.to_json())]
@@ -102,6 +106,7 @@ KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
     frozenset({"tasks", "margin", "resamples"}): lambda _, values: parse_runs(values),
     frozenset({"cells", "schedule"}): lambda text, _: _read_grid(text),
     frozenset({"comparisons", "verdicts"}): lambda _, values: audit_from_dict(values),
+    frozenset({"variables", "joint"}): lambda _, values: CodebookReport.from_dict(values),
     frozenset({"scores", "n_human"}): lambda text, _: ValidationReport.from_json(text),
 }
 """Characteristic fields of each kind of report, and its reader."""

@@ -111,7 +111,7 @@ def text_agreement(
         raise DataError(f"`human` has no answer in {empty:,} rows: leave those rows out.")
     pairs = list(zip(human, llm, strict=True))
     identical = _mask(text is not None and text.strip() in {gold.strip() for gold in golds} for golds, text in pairs)
-    exact = _mask(_exact_match(golds, text) for golds, text in pairs)
+    exact = _mask(exact_match(golds, text) for golds, text in pairs)
     f1 = np.array([0.0 if text is None else max(token_f1(gold, text) for gold in golds) for golds, text in pairs])
     answered = _mask(text is not None for text in llm)
     means = row_intervals(
@@ -150,7 +150,8 @@ def _mean_contributions(values: Floats, design: SamplingDesign | None) -> RowCon
     return RowContributions(observed, correct, incorrect, np.full(n, 1 / max(n, 1)), design)
 
 
-def _exact_match(golds: Sequence[str], answer: str | None) -> bool:
+def exact_match(golds: Sequence[str], answer: str | None) -> bool:
+    """Whether an answer equals one of the texts after SQuAD's normalization."""
     return answer is not None and normalize_answer(answer) in {normalize_answer(gold) for gold in golds}
 
 
@@ -195,7 +196,7 @@ def _difference(golds: Sequence[str], answer: str | None) -> str:
     """How an answer differs from the human one that it shares most with."""
     if answer is None:
         return DIFFERENCES[5]
-    if _exact_match(golds, answer):
+    if exact_match(golds, answer):
         return DIFFERENCES[0]
     gold = max(golds, key=lambda each: token_f1(each, answer))
     a, b = Counter(normalize_answer(gold).split()), Counter(normalize_answer(answer).split())

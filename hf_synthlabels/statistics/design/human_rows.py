@@ -118,7 +118,7 @@ def scored_rows(
         labeled: rows with a human label, shape (rows,).
         clusters: name of the column of cluster ids.
         strata: name of the column of stratum ids.
-        skipped: rows that were never sent to the annotator, which say nothing about it; None if unknown.
+        skipped: rows that the annotator did not have to code, which say nothing about it; None if unknown.
 
     Raises:
         DataError: a column is missing, no human-labeled row was sent to the annotator, or a scored row has no cluster
@@ -133,8 +133,8 @@ def scored_rows(
         if lost and not counted.any():
             raise DataError(f"`status` is 'skipped' in all {lost:,} human-labeled rows: annotate these rows first.")
         notes += (
-            f"{int(skipped.sum()):,} rows were never sent to the annotator (status `skipped`), "
-            f"{lost:,} of them with a human label. They are left out of every score.",
+            f"{int(skipped.sum()):,} rows were not coded by the annotator (status `skipped`: no text, or a condition "
+            f"that does not hold), {lost:,} of them with a human label. They are excluded from every score.",
         )
     weights = None
     if drawn is not None and not drawn.equal:

@@ -204,12 +204,14 @@ def test_variables_come_from_provenance_or_options() -> None:
     rows.info.description = embed_records(records)
     variables = label_variables(rows)
     assert variables == {"tone": ("tone", "tone_human"), "topic": ("topic", "topic_human")}
-    declared = parse_variables(["tone=tone:tone_human", "theme = topic:topic_human"])
+    chosen, declared = parse_variables(["tone=tone:tone_human", "theme = topic:topic_human"])
+    assert chosen is None
+    assert parse_variables(["tone"]) == ("tone", {})
     first = estimate(rows, formula="tone ~ topic + x", variables=variables)
     second = estimate(rows, formula="tone ~ theme + x", variables=declared)
     assert [each.name for each in first] == ["(intercept)", "topic = war", "x"]
     assert first["topic = war"].dsl == second["theme = war"].dsl
-    for option in ("tone", "tone=tone_human", "=a:b", "tone=a:"):
+    for option in ("", "tone=tone_human", "=a:b", "tone=a:"):
         with pytest.raises(ConfigError, match="`--variable`"):
             parse_variables([option])
     with pytest.raises(ConfigError, match="`--variable`"):

@@ -191,7 +191,7 @@ def test_rows_that_were_never_asked_are_left_out_of_every_score() -> None:
         exact = "accuracy" if kind == "text-classification" else "exact_match"
         assert report.n_human == 3
         assert report.scores[exact].estimate == pytest.approx(1 / 3)
-        assert any("2 rows were never sent" in note for note in report.notes)
+        assert any("2 rows were not coded" in note for note in report.notes)
     with pytest.raises(DataError, match="`status`"):
         validate(Columns(**rows, llm_label_status=["skipped"] * 5))
 
