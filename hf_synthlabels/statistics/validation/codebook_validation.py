@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hf_synthlabels.statistics.validation.codebook_report import CodebookReport
 from hf_synthlabels.statistics.validation.dataset_columns import Table, read_names
 from hf_synthlabels.statistics.validation.gate import GateVerdict
 from hf_synthlabels.statistics.validation.gate_family import VariableGate, judge_family
+from hf_synthlabels.statistics.validation.measures import check_measure
 from hf_synthlabels.statistics.validation.report import ValidationReport
 from hf_synthlabels.statistics.validation.table_variables import (
     DomainTable,
@@ -67,37 +69,42 @@ def validate_codebook(
     unlabeled = [name for name in variables if name not in known]
     parsed = [VariableGate.parse(gate, list(known), unlabeled) for gate in gates]
     absent = not_coded(dataset, variables)
-    options: dict[str, Any] = {
-        "seed": seed,
-        "clusters": clusters,
-        "strata": strata,
-        "normalize_labels": normalize_labels,
-    }
-    options["resamples"] = max(resamples, RESAMPLES_PER_GATE * len(parsed))
-    tables = {name: _domain(dataset, absent[name]) for name in known}
-    reports: dict[tuple[str, float], ValidationReport] = {}
-
-    def report_of(name: str, at: float) -> ValidationReport:
-        if (name, at) not in reports:
-            reports[name, at] = _report(tables[name], known[name], at, options)
-        return reports[name, at]
-
-    def judged(gate: VariableGate, at: float) -> GateVerdict:
-        report = report_of(gate.variable, at)
-        return gate.gate.judge(report.score(gate.gate.metric), report.n_human, report.n_rows)
-
-    shown = {name: report_of(name, level) for name in known}
-    verdicts = judge_family(parsed, judged, level) if parsed else ()
+    options: dict[str, Any] = {"seed": seed, "clusters": clusters, "strata": strata}
+    options |= {"normalize_labels": normalize_labels, "resamples": max(resamples, RESAMPLES_PER_GATE * len(parsed))}
+    reports = _Reports({name: _domain(dataset, absent[name]) for name in known}, known, options)
+    verdicts = judge_family(parsed, reports.judge, level) if parsed else ()
     return CodebookReport(
         level=level,
-        n_rows=len(list(dataset[next(iter(known.values())).llm])),
-        variables=shown,
+        n_rows=len(next(iter(absent.values()))),
+        variables={name: reports.report(name, level) for name in known},
         skipped=_skipped_counts(dataset, known),
         not_coded={name: count for name, mask in absent.items() if name in known and (count := int(mask.sum()))},
         not_validated=tuple(unlabeled),
         joint=_joint_accuracy(dataset, known, absent, options, level),
         gates=tuple((gate.variable, verdict) for gate, verdict in zip(parsed, verdicts, strict=True)),
     )
+
+
+@dataclass(frozen=True)
+class _Reports:
+    """Reports of variables, each computed once for each confidence level."""
+
+    tables: Mapping[str, Table]
+    variables: Variables
+    options: Mapping[str, Any]
+    computed: dict[tuple[str, float], ValidationReport] = field(default_factory=dict)
+
+    def report(self, name: str, level: float) -> ValidationReport:
+        """The report of a variable with intervals of a level."""
+        if (name, level) not in self.computed:
+            self.computed[name, level] = _report(self.tables[name], self.variables[name], level, self.options)
+        return self.computed[name, level]
+
+    def judge(self, gate: VariableGate, level: float) -> GateVerdict:
+        """The verdict of a gate by the interval of a level."""
+        report = self.report(gate.variable, level)
+        check_measure(gate.gate.metric, report.kind)
+        return gate.gate.judge(report.score(gate.gate.metric), report.n_human, report.n_rows)
 
 
 def _report(table: Table, variable: TableVariable, level: float, options: Mapping[str, Any]) -> ValidationReport:
