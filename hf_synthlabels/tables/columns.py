@@ -139,7 +139,7 @@ class TextColumns:
             return numeric
         kinds = {self._kinds[name] for name in labels if name in self._kinds}
         if len(kinds) > 1:
-            # Variables of a codebook, each of a kind of its own.
+            # Variables of a codebook may differ in their kinds.
             return {name for name in numeric if self._kinds.get(name) == "text-scale"}
         scale = "text-scale" in kinds or any(name in self._fractions for name in labels)
         scale |= any(
