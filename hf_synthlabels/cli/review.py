@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import webbrowser
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,16 +12,14 @@ import typer
 from typer.core import TyperGroup
 
 from hf_synthlabels.cli.help import show_next
-from hf_synthlabels.cli.options import (
-    DataArgument,
-    OverwriteOption,
-    column_options,
-)
+from hf_synthlabels.cli.options import DataArgument, OverwriteOption, column_options
 from hf_synthlabels.cli.review_options import with_review_options
 from hf_synthlabels.errors import ConfigError, import_extra
 
 if TYPE_CHECKING:
-    from hf_synthlabels.review import ReviewOptions, ReviewState
+    from hf_synthlabels.review import ReviewState
+    from hf_synthlabels.review.codebook.codebook_review import CodebookReview
+    from hf_synthlabels.review.exchange.export import Exported
 
 
 class ReviewGroup(TyperGroup):
@@ -77,7 +74,9 @@ def page(
 
     Example: hf-synthlabels review sampled.parquet --recipe recipe.yaml
     """
-    from hf_synthlabels.review import AnnotationSession, bind_socket, serve_review
+    from hf_synthlabels.review import AnnotationSession, ReviewState, bind_socket, serve_review
+    from hf_synthlabels.review.codebook.codebook_session import CodebookSession
+    from hf_synthlabels.review.codebook.opening import open_decisions
 
     if per_row is not None and per_row < 1:
         raise ConfigError(f"`--per-row` is {per_row}: give 1 or more.")
@@ -86,11 +85,15 @@ def page(
     # Bound before the data are read, so that a port in use is reported at once.
     listening = bind_socket(host, port, tuple(allowed_host or ()))
     with listening.listener:
-        state = _open_state(data, store, options)
-        rows = state.rows
-        count = f"{len(rows.queue):,} rows to label of {len(rows):,} ({rows.schema.kind})"
+        state = open_decisions(data, store, options)
+        if isinstance(state, ReviewState):
+            content: str = state.rows.schema.kind
+            session: AnnotationSession | CodebookSession = AnnotationSession(state, per_row=per_row, blind=blind)
+        else:
+            content = f"{len(state.variables)} variables"
+            session = CodebookSession(state, per_row=per_row, blind=blind)
+        count = f"{len(state.rows.queue):,} rows to label of {len(state.rows):,} ({content})"
         print(f"{count}; decisions in {state.store.path}")
-        session = AnnotationSession(state, per_row=per_row, blind=blind)
         serve_review(session, listening, title=Path(data).name, ready=partial(_announce, browser=browser))
         show_next("review", data=data, output=Path(data).with_name("reviewed.parquet"))
 
@@ -126,8 +129,7 @@ def export(
     Example: hf-synthlabels review export sampled.parquet -o reviewed.parquet
     """
     from hf_synthlabels import review
-    from hf_synthlabels.publishing.sampled_data import write_sampled
-    from hf_synthlabels.tables import write_sheet
+    from hf_synthlabels.review.codebook.opening import open_decisions
 
     if form not in FORMATS:
         raise ConfigError(f"`--as` is {form!r}: give one of {', '.join(FORMATS)}.")
@@ -136,28 +138,16 @@ def export(
         raise ConfigError(
             f"`--store` {str(path)!r} does not exist: label some rows with `hf-synthlabels review` first."
         )
-    state = _open_state(data, path, review.ReviewOptions())
-    _check_export(state, output, form, data, overwrite=overwrite)
+    state = open_decisions(data, path, review.ReviewOptions())
     hidden = state.rows.sampled if blind is None else blind
-    match form:
-        case "labels":
-            exported = review.labeled_table(state, each=per_annotator)
-            counts = ", ".join(f"{how} {count:,}" for how, count in exported.how.items())
-            print(f"rows with human labels: {counts}; {exported.open:,} sampled rows without a label")
-            files = write_sampled(exported.table, output)
-        case "sheet":
-            files = [write_sheet(review.sheet(state), output)]
-        case "decisions":
-            files = [_lines(output, review.decisions(state))]
-        case "examples":
-            files = [_lines(output, review.examples(state))]
-        case "argilla":
-            files = review.write_argilla(state, output, blind=hidden)
-        case _:
-            files = review.write_label_studio(state, output, blind=hidden)
+    if isinstance(state, review.ReviewState):
+        _check_export(state, output, form, data, overwrite=overwrite)
+        files = _export_variable(state, output, form, each=per_annotator, blind=hidden)
+        columns = column_options(state.rows.human, state.rows.llm)
+    else:
+        files, columns = _export_codebook(state, output, form, data, each=per_annotator, overwrite=overwrite), []
     for file in files:
         print(f"written: {file}")
-    columns = column_options(state.rows.human, state.rows.llm)
     _show_next(form, data, output, columns)
 
 
@@ -168,6 +158,63 @@ def _show_next(form: str, data: str, output: Path, columns: list[str]) -> None:
         show_next("review export --as sheet", *columns, data=data, sheet=output, output=data)
     elif form in ("argilla", "label-studio"):
         show_next(f"review export --as {form}", data=data, answers=output)
+
+
+def _export_variable(state: ReviewState, output: Path, form: str, *, each: bool, blind: bool) -> list[Path]:
+    """Export the human labels of a recipe with one variable."""
+    from hf_synthlabels import review
+    from hf_synthlabels.publishing.sampled_data import write_sampled
+    from hf_synthlabels.tables import write_sheet
+
+    match form:
+        case "labels":
+            exported = review.labeled_table(state, each=each)
+            _print_counts(exported)
+            return write_sampled(exported.table, output)
+        case "sheet":
+            return [write_sheet(review.sheet(state), output)]
+        case "decisions":
+            return [_lines(output, review.decisions(state))]
+        case "examples":
+            return [_lines(output, review.examples(state))]
+        case "argilla":
+            return review.write_argilla(state, output, blind=blind)
+        case _:
+            return review.write_label_studio(state, output, blind=blind)
+
+
+def _export_codebook(
+    state: CodebookReview, output: Path, form: str, data: str, *, each: bool, overwrite: bool
+) -> list[Path]:
+    """Export the human labels of all variables of a codebook."""
+    from hf_synthlabels.publishing.label_import import check_sheet
+    from hf_synthlabels.publishing.sampled_data import write_sampled
+    from hf_synthlabels.review.exchange import codebook_export as export
+    from hf_synthlabels.tables import write_sheet
+
+    if form in ("argilla", "label-studio"):
+        raise ConfigError(f"`--as` is {form!r}, which has one variable: give labels, sheet, decisions or examples.")
+    _check_output(output, form, data, overwrite=overwrite)
+    humans = [rows.human for rows in state.rows.variables.values()]
+    match form:
+        case "labels":
+            exported = export.codebook_table(state, each=each)
+            _check_replaced(output, data, exported.table, humans, overwrite=overwrite)
+            _print_counts(exported)
+            return write_sampled(exported.table, output)
+        case "sheet":
+            for human in humans:
+                check_sheet(export.codebook_table(state).table, output, human)
+            return [write_sheet(export.codebook_sheet(state), output)]
+        case "decisions":
+            return [_lines(output, export.codebook_decisions(state))]
+        case _:
+            return [_lines(output, export.codebook_examples(state))]
+
+
+def _print_counts(exported: Exported) -> None:
+    counts = ", ".join(f"{name} {count:,}" for name, count in exported.counts.items())
+    print(f"rows with human labels: {counts}; {exported.open:,} sampled rows without a label")
 
 
 @app.command("import")
@@ -187,13 +234,16 @@ def import_answers(
     Example: hf-synthlabels review import sampled.parquet tasks.json --from label-studio --map-annotator 7=ann
     """
     from hf_synthlabels import review
+    from hf_synthlabels.review.codebook.opening import open_decisions
 
     if tool not in ("argilla", "label-studio"):
         raise ConfigError(f"`--from` is {tool!r}: give argilla or label-studio.")
     names = dict(pair.split("=", 1) for pair in map_annotator or () if "=" in pair)
     if wrong := [pair for pair in map_annotator or () if "=" not in pair]:
         raise ConfigError(f"`--map-annotator` is {wrong[0]!r}: give the ID in the tool and the name, e.g. '7=ann'.")
-    state = _open_state(data, store, options)
+    state = open_decisions(data, store, options)
+    if not isinstance(state, review.ReviewState):
+        raise ConfigError(f"`--from` is {tool!r}, which has one variable: give a recipe with one variable.")
     read = review.read_argilla if tool == "argilla" else review.read_label_studio
     imported = review.import_answers(state, read(state.rows, answers, names), tool)
     annotators = ", ".join(imported.annotators) or "no annotator"
@@ -211,8 +261,17 @@ def _check_export(state: ReviewState, output: Path, form: str, data: str, *, ove
     """Refuse an output in another format, and one that would lose existing labels or columns."""
     from hf_synthlabels import review
     from hf_synthlabels.publishing.label_import import check_sheet
-    from hf_synthlabels.statistics.design.human_rows import PROBABILITY
-    from hf_synthlabels.tables import SHEET_SUFFIXES, WRITABLE, NewTable, check_output, check_overwrite
+
+    _check_output(output, form, data, overwrite=overwrite)
+    if form == "sheet":
+        check_sheet(review.labeled_table(state).table, output, state.rows.human)
+    if form == "labels":
+        _check_replaced(output, data, review.labeled_table(state).table, [state.rows.human], overwrite=overwrite)
+
+
+def _check_output(output: Path, form: str, data: str, *, overwrite: bool) -> None:
+    """Refuse an output in another format, and an existing file that may have additions."""
+    from hf_synthlabels.tables import SHEET_SUFFIXES, WRITABLE, check_output
 
     suffixes = {"labels": WRITABLE, "sheet": SHEET_SUFFIXES, "label-studio": (".json",), "argilla": ()}.get(
         form, (".jsonl",)
@@ -221,27 +280,14 @@ def _check_export(state: ReviewState, output: Path, form: str, data: str, *, ove
     if form not in ("labels", "sheet", "argilla") and output.exists() and not overwrite:
         # Decisions stay in their store, but additions to the file by a tool or a person would be lost.
         raise ConfigError(f"`--output` {str(output)!r} exists. Name another file, or add `--overwrite` to replace it.")
-    if form == "sheet":
-        check_sheet(review.labeled_table(state).table, output, state.rows.human)
+
+
+def _check_replaced(output: Path, data: str, table: Any, humans: list[str], *, overwrite: bool) -> None:
+    """Refuse to replace a table whose labels or columns would be lost."""
+    from hf_synthlabels.statistics.design.human_rows import PROBABILITY
+    from hf_synthlabels.tables import NewTable, check_overwrite
+
     same = output.exists() and Path(data).exists() and output.samefile(data)
-    if form == "labels" and not same and not overwrite:
-        table = review.labeled_table(state).table
-        check_overwrite(output, NewTable([*table.column_names, PROBABILITY], table, state.rows.human))
-
-
-def _open_state(data: str, store: Path | None, options: ReviewOptions) -> ReviewState:
-    """Open the data with their decisions; options stored with the decisions are the defaults."""
-    from hf_synthlabels.review import DecisionStore, ReviewState, default_store, open_review
-
-    path = store or default_store(data)
-    earlier: dict[str, Any] = {}
-    if path.exists():
-        with DecisionStore(path) as existing:
-            earlier = existing.facts().get("options", {})
-    options = options.or_else(earlier)
-    rows = open_review(data, options)
-    # Created only now, so that unreadable data leave no file behind.
-    decisions = DecisionStore(path)
-    state = ReviewState(rows, decisions)
-    decisions.remember({"options": asdict(options), "data": str(data)})
-    return state
+    if not same and not overwrite:
+        for human in humans:
+            check_overwrite(output, NewTable([*table.column_names, PROBABILITY], table, human))

@@ -6,6 +6,7 @@ import math
 import re
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,28 @@ class Decision:
     """Unique key from the page: a decision sent twice is stored once."""
 
 
+class Leases:
+    """Rows that are reserved for an annotator for a while."""
+
+    def __init__(self) -> None:
+        self._leases: dict[int, tuple[str, float]] = {}
+
+    def add(self, annotator: str, rows: Iterable[int]) -> None:
+        """Reserve rows."""
+        until = time.monotonic() + LEASE_S
+        self._leases |= {row: (annotator, until) for row in rows}
+
+    def end(self, row: int) -> None:
+        """Release a row, reserved or not."""
+        self._leases.pop(row, None)
+
+    def of_others(self, annotator: str) -> set[int]:
+        """The rows that are reserved for others."""
+        now = time.monotonic()
+        self._leases = {row: lease for row, lease in self._leases.items() if lease[1] > now}
+        return {row for row, (name, _) in self._leases.items() if name != annotator}
+
+
 class AnnotationSession:
     """Annotation of the rows under review.
 
@@ -58,7 +81,7 @@ class AnnotationSession:
         self.state = state
         self.per_row = per_row
         self.blind = state.rows.sampled if blind is None else blind
-        self._leases: dict[int, tuple[str, float]] = {}
+        self._leases = Leases()
 
     def hides_llm(self, annotator: str) -> bool:
         """Whether all pages hide the LLM labels from an annotator: in a blind review, until all rows are decided."""
@@ -72,11 +95,10 @@ class AnnotationSession:
     def next_rows(self, annotator: str, *, skip: tuple[int, ...] = ()) -> list[dict[str, Any]]:
         """The next rows for an annotator, without those that the page has already."""
         with self.state.lock:
-            excluded = {*skip, *self._leased(annotator)}
+            excluded = {*skip, *self._leases.of_others(annotator)}
             numbers = self.state.upcoming(annotator, PREFETCHED_ROWS, per_row=self.per_row, excluded=excluded)
             if self.per_row is not None:
-                until = time.monotonic() + LEASE_S
-                self._leases |= {number: (annotator, until) for number in numbers}
+                self._leases.add(annotator, numbers)
         return [self.row(annotator, number) for number in numbers]
 
     def row(self, annotator: str, number: int) -> dict[str, Any]:
@@ -125,15 +147,15 @@ class AnnotationSession:
                 human_label=value,
                 llm_label=state.rows.llm_labels[row.number],
                 llm_shown=row.number in state.annotator(name).seen,
-                note=_note(decision.note),
-                seconds=_seconds(decision.seconds),
+                note=checked_note(decision.note),
+                seconds=checked_seconds(decision.seconds),
             )
             shows_llm = value is not None and not self.blind
             events = [event]
             if shows_llm and not event.llm_shown:
-                events.append(_seen(event.annotator, row.number, row.digest, f"{event.key}-seen"))
+                events.append(seen_event(event.annotator, row.number, row.digest, f"{event.key}-seen"))
             state.add_all(events)
-            self._leases.pop(row.number, None)
+            self._leases.end(row.number)
             llm = self.suggestion(row.number, value) if shows_llm else None
             return {"decided": {"row": row.number, "value": value, "llm": llm}, "progress": self.progress(name)}
 
@@ -171,7 +193,7 @@ class AnnotationSession:
         """Record that an annotator sees the LLM labels of some rows, given by number and digest."""
         with self.state.lock:
             seen = self.state.annotator(annotator).seen
-            new = [_seen(annotator, number, digest) for number, digest in digests.items() if number not in seen]
+            new = [seen_event(annotator, number, digest) for number, digest in digests.items() if number not in seen]
             if new:
                 self.state.add_all(new)
 
@@ -190,11 +212,6 @@ class AnnotationSession:
             "same": same,
         }
 
-    def _leased(self, annotator: str) -> set[int]:
-        now = time.monotonic()
-        self._leases = {row: lease for row, lease in self._leases.items() if lease[1] > now}
-        return {row for row, (name, _) in self._leases.items() if name != annotator}
-
 
 def annotator_name(text: Any) -> str:
     """Normalize the white space of an annotator's name.
@@ -210,16 +227,23 @@ def annotator_name(text: Any) -> str:
     return name
 
 
-def _seen(annotator: str, row: int, digest: str, key: str = "") -> Event:
+def seen_event(annotator: str, row: int, digest: str, key: str = "") -> Event:
+    """The event that an annotator sees the LLM label of a row."""
     return Event(key or uuid.uuid4().hex, annotator, row, digest, "seen")
 
 
-def _note(text: Any) -> str:
+def checked_note(text: Any) -> str:
+    """The note of a decision.
+
+    Raises:
+        DataError: it is no text, or too long.
+    """
     if not isinstance(text, str) or len(text) > MAX_NOTE:
         raise DataError(f"`note` must be a text of at most {MAX_NOTE:,} characters.")
     return text.strip()
 
 
-def _seconds(value: Any) -> float | None:
+def checked_seconds(value: Any) -> float | None:
+    """The time of a decision; None if the page sent no valid one."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
     return round(float(value), 3) if usable else None

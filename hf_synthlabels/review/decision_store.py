@@ -22,7 +22,7 @@ decided between others, chose the row as an example, or chose it no longer."""
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
-FORMAT = 1
+FORMAT = 2
 
 CREATE_TABLES = f"""
 CREATE TABLE IF NOT EXISTS events (
@@ -37,12 +37,13 @@ CREATE TABLE IF NOT EXISTS events (
     llm_label TEXT,
     llm_shown INTEGER NOT NULL DEFAULT 0,
     note TEXT NOT NULL DEFAULT '',
-    seconds REAL
+    seconds REAL,
+    variable TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-COLUMNS = "id, key, at, annotator, row, digest, action, human_label, llm_label, llm_shown, note, seconds"
+COLUMNS = "id, key, at, annotator, row, digest, action, human_label, llm_label, llm_shown, note, seconds, variable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Event:
     """Seconds since 1970, UTC."""
     id: int = 0
     """Sequence number in the store."""
+    variable: str = ""
+    """Of a codebook: the variable; empty for a recipe with one."""
 
 
 class DecisionStore:
@@ -107,13 +110,18 @@ class DecisionStore:
         with self._transaction():
             return [self._insert(event) for event in events]
 
-    def since(self, last: int = 0) -> list[Event]:
+    def since(self, last: int = 0, variable: str | None = None) -> list[Event]:
         """All events after a sequence number, in order.
+
+        Args:
+            last: the sequence number.
+            variable: only events of this variable (default: of all).
 
         Raises:
             StoreError: they cannot be read.
         """
-        lines = self._read(f"SELECT {COLUMNS} FROM events WHERE id > ? ORDER BY id", (last,))
+        query = f"SELECT {COLUMNS} FROM events WHERE id > ?1 AND (?2 IS NULL OR variable = ?2) ORDER BY id"
+        lines = self._read(query, (last, variable))
         return [_event(line) for line in lines]
 
     def facts(self) -> dict[str, Any]:
@@ -166,6 +174,7 @@ class DecisionStore:
         values = (
             *(event.key, at, event.annotator, event.row, event.digest, event.action),
             *(_json(event.human_label), _json(event.llm_label), int(event.llm_shown), event.note, event.seconds),
+            event.variable,
         )
         marks = ", ".join("?" * len(values))
         cursor = self._connection.execute(
@@ -192,7 +201,7 @@ def _json(value: Any) -> str | None:
 
 
 def _event(line: Any) -> Event:
-    number, key, at, annotator, row, digest, action, human, llm, was_shown, note, seconds = line
+    number, key, at, annotator, row, digest, action, human, llm, was_shown, note, seconds, variable = line
     return Event(
         key=key,
         annotator=annotator,
@@ -206,4 +215,5 @@ def _event(line: Any) -> Event:
         seconds=seconds,
         at=at,
         id=number,
+        variable=variable,
     )

@@ -100,14 +100,13 @@ def annotator_agreement(matrix: LabelMatrix) -> AnnotatorAgreement:
 def progress(state: ReviewState, name: str) -> dict[str, Any]:
     """Progress of an annotator, and of the review as a whole."""
     annotator, queue = state.annotator(name), len(state.rows.queue)
-    times = [event.seconds for event in annotator.history[-RECENT:] if event.seconds and event.seconds < MAX_S]
     done = len(annotator.labels) + len(annotator.skips)
     return {
         "rows": queue,
         "labeled": len(annotator.labels),
         "skipped": len(annotator.skips),
         "open": max(0, queue - done),
-        "seconds": median(times) if len(times) >= MIN_TIMED else None,
+        "seconds": seconds_per_row(annotator),
         "decided": int((~np.isnan(state.credits)).sum()),
         "disputed": sum(state.resolutions[row].value is None for row in state.disputes),
         "agreement": agreement_so_far(state).to_dict(),
@@ -119,6 +118,12 @@ def progress(state: ReviewState, name: str) -> dict[str, Any]:
             if each.labels or each.skips
         ],
     }
+
+
+def seconds_per_row(annotator: Annotator) -> float | None:
+    """Median time of an annotator's latest decisions; None before there are enough."""
+    times = [event.seconds for event in annotator.history[-RECENT:] if event.seconds and event.seconds < MAX_S]
+    return median(times) if len(times) >= MIN_TIMED else None
 
 
 def _mean_error(state: ReviewState) -> float | None:

@@ -268,7 +268,7 @@ def _parts(content: Mapping[str, Any], form: RowForm, kind: str) -> tuple[Part, 
             Part(form.question, _text(content.get(form.question))),
             Part(form.context, _text(content.get(form.context)), marked=True),
         )
-    if kind == "token-classification":
+    if kind in ("token-classification", "question-answering"):
         return (Part(form.columns[0], _text(content.get(form.columns[0])), marked=True),)
     return tuple(Part(name, _text(content.get(name))) for name in form.columns)
 

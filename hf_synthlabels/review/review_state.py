@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ TABLE = "(table)"
 MAX_CHECKED = 200
 """Number of rows whose texts are compared with the table when a store is opened."""
 
+Lock = AbstractContextManager[Any]
 How = Literal["one", "unanimous", "majority", "adjudicated", "disputed"]
 
 
@@ -63,14 +65,15 @@ class Annotator:
 class ReviewState:
     """State of a review. `sync` reads new events from the store; hold `lock` to use it from several threads.
 
+    `variable` selects the decisions on one variable of a codebook, whose states share a lock.
+
     Raises:
         StoreError: the store belongs to other data.
     """
 
-    def __init__(self, rows: ReviewRows, store: DecisionStore) -> None:
-        self.rows = rows
-        self.store = store
-        self.lock = threading.RLock()
+    def __init__(self, rows: ReviewRows, store: DecisionStore, variable: str = "", lock: Lock | None = None) -> None:
+        self.rows, self.store, self.variable = rows, store, variable
+        self.lock = lock or threading.RLock()
         self.last = 0
         self.annotators: dict[str, Annotator] = {}
         self.resolutions: dict[int, Resolution] = {}
@@ -103,7 +106,7 @@ class ReviewState:
             StoreError: the decision store cannot be read.
         """
         with self.lock:
-            for event in self.store.since(self.last):
+            for event in self.store.since(self.last, self.variable):
                 self._apply(event)
 
     def add(self, event: Event) -> Event:
@@ -117,7 +120,7 @@ class ReviewState:
     def add_all(self, events: Iterable[Event]) -> list[Event]:
         """Store several events, all or none, and apply them."""
         with self.lock:
-            stored = self.store.add_all(events)
+            stored = self.store.add_all(replace(event, variable=self.variable) for event in events)
             self.sync()
             return stored
 

@@ -25,6 +25,7 @@ from hf_synthlabels.review import (
     review_app,
 )
 from hf_synthlabels.review.annotation_session import Decision
+from hf_synthlabels.review.codebook.codebook_session import CodebookSession
 from hf_synthlabels.review.review_rows import ReviewRows, review_rows
 
 NAMES = ("billing", "delivery", "account")
@@ -126,7 +127,7 @@ def label(session: AnnotationSession, name: str, row: int, value: Any, **more: A
 
 
 @contextmanager
-def serving(session: AnnotationSession, title: str = "", **options: Any) -> Iterator[int]:
+def serving(session: AnnotationSession | CodebookSession, title: str = "", **options: Any) -> Iterator[int]:
     """The page on a free port of loopback."""
     listening = bind_socket(port=0, **options)
     server = uvicorn.Server(

@@ -141,12 +141,13 @@ def test_data_that_do_not_fit_are_one_line(run: Run, tmp_path: Path) -> None:
         assert not list(tmp_path.glob("*.sqlite")), name
 
 
-def test_a_port_in_use_is_told_before_the_data_are_read(run: Run) -> None:
+def test_a_port_in_use_is_told_before_the_data_are_read(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "damaged.jsonl").write_text("{", encoding="utf-8")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         number = str(taken.getsockname()[1])
-        code, _, err = run("gone.jsonl", "--port", number)
+        code, _, err = run("damaged.jsonl", "--port", number)
     assert (code, f"`--port` {number} is in use" in err) == (2, True)
 
 

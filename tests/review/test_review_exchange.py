@@ -61,7 +61,7 @@ def test_labels_are_exported_as_column_sheet_and_example(tmp_path: Path, kind: s
     ]
     same = int(LLM[kind]) if kind == "text-scale" else LLM[kind]
     assert values == [HUMAN[kind], None, same, *[None] * 9]
-    assert (dict(exported.how), exported.open) == ({"unanimous": 1, "disputed": 1, "one": 1}, 8)
+    assert (dict(exported.counts), exported.open) == ({"unanimous": 1, "disputed": 1, "one": 1}, 8)
     assert exported.table["inclusion_probability"][0] == 0.5
     assert sum(value is not None for value in exported.table["label_bob"]) == 2
     report = validate(exported.table, schema=schema)

@@ -111,5 +111,5 @@ def test_what_is_no_store_is_told(tmp_path: Path) -> None:
         DecisionStore(tmp_path / "store.sqlite")
     with DecisionStore(tmp_path / "newer.sqlite") as store:
         store.remember({"format": 99})
-    with pytest.raises(StoreError, match="is of format 99, and this version reads 1"):
+    with pytest.raises(StoreError, match="is of format 99, and this version reads 2"):
         DecisionStore(tmp_path / "newer.sqlite")

@@ -30,8 +30,8 @@ class Exported:
     """A table with human labels."""
 
     table: Any
-    how: Mapping[str, int]
-    """Number of rows by `Resolution.how`; disputed rows have no label."""
+    counts: Mapping[str, int]
+    """Number of rows by `Resolution.how`, of which disputed ones have no label; of a codebook, labels by variable."""
     open: int
     """Sampled rows without a label."""
 
@@ -54,22 +54,35 @@ def labeled_table(state: ReviewState, *, each: bool = False) -> Exported:
     if not annotators and not state.adjudications:
         raise _no_labels(state)
     final = {row: resolution.value for row, resolution in state.resolutions.items() if _is_reviewed(state, row)}
-    table = _with_labels(rows, rows.human, final, keep=True)
+    table = with_labels(rows, rows.human, final, rows.table, keep=True)
     if each:
-        columns = (f"{rows.human}_{annotator.name}" for annotator in annotators)
-        names = unique_names(columns, pattern=r"\s+", reserved=rows.table.column_names)
-        for column, annotator in zip(names, annotators, strict=True):
-            labels = {row: event.human_label for row, event in annotator.labels.items()}
-            table = _with_labels(rows, column, labels, table=table)
-    if not rows.sampled:
-        if PROBABILITY in table.column_names:
-            table = table.remove_columns([PROBABILITY])
-        table = table.add_column(PROBABILITY, [1.0] * len(rows), feature=_float_type())
+        table = with_annotators(state, table)
+    table = with_probabilities(rows, table)
     how: Counter[str] = Counter(resolution.how for resolution in state.resolutions.values())
     n_labeled = sum(resolution.value is not None for resolution in state.resolutions.values())
     n_sampled = int((~np.isnan(rows.inclusion_probabilities)).sum())
     table.info.description = embed_records(_provenance_records(state, how), rows.table.info.description)
     return Exported(table, dict(how), n_sampled - n_labeled)
+
+
+def with_annotators(state: ReviewState, table: Any) -> Any:
+    """A table with the labels of each annotator in a column `<human>_<name>`, numbered if names collide."""
+    annotators = [annotator for annotator in state.annotators.values() if annotator.labels]
+    columns = (f"{state.rows.human}_{annotator.name}" for annotator in annotators)
+    names = unique_names(columns, pattern=r"\s+", reserved=table.column_names)
+    for column, annotator in zip(names, annotators, strict=True):
+        labels = {row: event.human_label for row, event in annotator.labels.items()}
+        table = with_labels(state.rows, column, labels, table)
+    return table
+
+
+def with_probabilities(rows: ReviewRows, table: Any) -> Any:
+    """A table with inclusion probabilities, which are 1 if the rows were not sampled."""
+    if rows.sampled:
+        return table
+    if PROBABILITY in table.column_names:
+        table = table.remove_columns([PROBABILITY])
+    return table.add_column(PROBABILITY, [1.0] * len(rows), feature=_float_type())
 
 
 def sheet(state: ReviewState) -> Any:
@@ -85,7 +98,7 @@ def sheet(state: ReviewState) -> Any:
     for row, resolution in sorted(state.resolutions.items(), key=lambda item: item[0]):
         if resolution.value is not None and _is_reviewed(state, row):
             texts = {part.name: part.text for part in rows.row(row).parts}
-            lines.append({ROW: row, **texts, rows.human: _cell(rows, resolution.value)})
+            lines.append({ROW: row, **texts, rows.human: label_cell(rows, resolution.value)})
     if not lines:
         raise _no_labels(state)
     return Dataset.from_list(lines)
@@ -141,11 +154,8 @@ def _is_reviewed(state: ReviewState, row: int) -> bool:
     return row in state.adjudications or any(name != TABLE for name, _ in state.resolutions[row].votes)
 
 
-def _with_labels(
-    rows: ReviewRows, column: str, labels: Mapping[int, Any], *, keep: bool = False, table: Any = None
-) -> Any:
+def with_labels(rows: ReviewRows, column: str, labels: Mapping[int, Any], table: Any, *, keep: bool = False) -> Any:
     """A table with labels in a column, in the type of the column, or of the LLM column if it is new."""
-    table = rows.table if table is None else table
     exists = column in table.column_names
     feature = _label_feature(rows, column)
     values = list(table[column]) if keep and exists else [None] * len(table)
@@ -200,7 +210,7 @@ def _formed(rows: ReviewRows, label: Any, feature: Any, row: int) -> Any:
     """A label in the form that a column stores."""
     kind = rows.schema.kind
     if getattr(feature, "dtype", "") in ("string", "large_string"):
-        return _cell(rows, label)
+        return label_cell(rows, label)
     match kind:
         case "text-classification" | "text-pair":
             return _name(label, feature)
@@ -245,7 +255,7 @@ def _answer(label: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _cell(rows: ReviewRows, label: Any) -> Any:
+def label_cell(rows: ReviewRows, label: Any) -> Any:
     """A label as text: lists and spans are JSON, with class codes if the LLM column has them."""
     if isinstance(label, str):
         return label
@@ -260,22 +270,27 @@ def _cell(rows: ReviewRows, label: Any) -> Any:
 def _provenance_records(state: ReviewState, how: Mapping[str, int]) -> list[dict[str, Any]]:
     """Provenance in which the record of the sample also describes its annotation."""
     records = [dict(record) for record in provenance(state.rows.table)]
-    events = [event for annotator in state.annotators.values() for event in annotator.labels.values()]
-    agreement = annotator_agreement(label_matrix(state))
     for record in reversed(records):
         if record.get("kind") == SAMPLE_KIND:
-            record["review"] = {
-                "annotators": len({event.annotator for event in events}),
-                "labels": len(events),
-                "llm_shown": sum(event.llm_shown for event in events),
-                "rows": dict(how),
-                "alpha": None if math.isnan(agreement.alpha) else agreement.alpha,
-                "alpha_rows": agreement.n,
-                "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "package_version": package_version(),
-            }
+            record["review"] = review_record(state, how)
             break
     return records
+
+
+def review_record(state: ReviewState, how: Mapping[str, int]) -> dict[str, Any]:
+    """Who labeled how many rows, and how annotators agree."""
+    events = [event for annotator in state.annotators.values() for event in annotator.labels.values()]
+    agreement = annotator_agreement(label_matrix(state))
+    return {
+        "annotators": len({event.annotator for event in events}),
+        "labels": len(events),
+        "llm_shown": sum(event.llm_shown for event in events),
+        "rows": dict(how),
+        "alpha": None if math.isnan(agreement.alpha) else agreement.alpha,
+        "alpha_rows": agreement.n,
+        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "package_version": package_version(),
+    }
 
 
 def _float_type() -> Any:

@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.review.annotation_session import AnnotationSession, Decision, annotator_name
+from hf_synthlabels.review.codebook.codebook_review import CodebookReview
+from hf_synthlabels.review.codebook.codebook_session import CodebookSession
 from hf_synthlabels.review.disagreements import Disagreements, case
 from hf_synthlabels.review.review_report import LiveReport
-from hf_synthlabels.review.review_state import DISPUTE
+from hf_synthlabels.review.review_state import DISPUTE, ReviewState
+from hf_synthlabels.review.server.page_setup import codebook_setup, review_setup
 
 Body = dict[str, Any]
 Call = Callable[[Body], Any]
+Session = AnnotationSession | CodebookSession
 
 HUMAN_VIEWS = ("open", "people", "settled", "examples")
 """Views of the adjudicate page that need no LLM label."""
 
-MAX_BUTTONS = 21
-"""A scale with more numbers is typed."""
 
-
-def review_calls(session: AnnotationSession, title: str = "") -> dict[str, Call]:
+def review_calls(session: Session, title: str = "") -> dict[str, Call]:
     """Every call by its name; each reads new decisions of other processes first."""
-    calls = {**_label_calls(session, title), **_adjudicate_calls(session), **_report_calls(session)}
-    return {name: _synced(session, call) for name, call in calls.items()}
+    if isinstance(session, AnnotationSession):
+        setup = {"setup": lambda _: review_setup(session, title)}
+        calls = {**setup, **_label_calls(session), **_variable_calls(session)}
+        return {name: _synced(session.state, call) for name, call in calls.items()}
+    setup = {"setup": lambda _: codebook_setup(session, title)}
+    own = {name: _variable_calls(each) for name, each in session.variables.items()}
+    shared = {name: _of_variable(own, name) for name in next(iter(own.values()))}
+    calls = {**setup, **_label_calls(session), **shared}
+    return {name: _synced(session.review, call) for name, call in calls.items()}
 
 
-def _label_calls(session: AnnotationSession, title: str) -> dict[str, Call]:
+def _of_variable(calls: Mapping[str, Mapping[str, Call]], name: str) -> Call:
+    """A call that goes to the variable that its body names."""
+
+    def call(body: Body) -> Any:
+        variable = body.get("variable")
+        if not isinstance(variable, str) or variable not in calls:
+            raise DataError(f"`variable` is {variable!r}: give one of {', '.join(calls)}.")
+        return calls[variable][name](body)
+
+    return call
+
+
+def _variable_calls(session: AnnotationSession) -> dict[str, Call]:
+    """Calls on the labels of one variable."""
+
+    def show(body: Body) -> Any:
+        return session.show(_name(body), _integer(body, "row"))
+
+    return {"show": show, **_adjudicate_calls(session), **_report_calls(session)}
+
+
+def _label_calls(session: Session) -> dict[str, Call]:
     """Calls of the label page."""
 
     def upcoming(body: Body) -> Any:
@@ -41,13 +70,11 @@ def _label_calls(session: AnnotationSession, title: str) -> dict[str, Call]:
         return session.decide(Decision(_name(body), _integer(body, "row"), digest, value, note, seconds, _key(body)))
 
     return {
-        "setup": lambda _: _setup(session, title),
         "begin": lambda body: {"annotator": _name(body), "progress": session.progress(_name(body))},
         "next": upcoming,
         "row": lambda body: session.row(_name(body), _integer(body, "row")),
         "decide": decide,
         "undo": lambda body: session.undo(_name(body)),
-        "show": lambda body: session.show(_name(body), _integer(body, "row")),
         "skipped": lambda body: session.skipped(_name(body)),
         "progress": lambda body: session.progress(_name(body)),
     }
@@ -138,38 +165,13 @@ def _human_counts(counts: dict[str, int]) -> dict[str, int]:
     return {**counts, "open": counts["people"], "llm": 0, "draws": 0}
 
 
-def _synced(session: AnnotationSession, call: Call) -> Call:
+def _synced(state: ReviewState | CodebookReview, call: Call) -> Call:
     def synced(body: Body) -> Any:
-        with session.state.lock:
-            session.state.sync()
+        with state.lock:
+            state.sync()
             return call(body)
 
     return synced
-
-
-def _setup(session: AnnotationSession, title: str) -> dict[str, Any]:
-    rows = session.state.rows
-    schema, scale = rows.schema, rows.schema.scale
-    grid = None if scale is None else scale.grid()
-    numbers = [round(number, 10) for number in grid] if grid is not None and len(grid) <= MAX_BUTTONS else None
-    return {
-        "title": title,
-        "store": session.state.store.name,
-        "kind": schema.kind,
-        "names": schema.names,
-        "definitions": schema.definitions,
-        "guidelines": schema.guidelines,
-        "instructions": rows.instructions,
-        "scale": None if scale is None else {"low": scale.low, "high": scale.high, "step": scale.step},
-        "numbers": numbers,
-        "rows": len(rows),
-        "queue": len(rows.queue),
-        "labeled_before": len(rows.human_labels),
-        "sampled": rows.sampled,
-        "blind": session.blind,
-        "llm": rows.llm,
-        "human": rows.human,
-    }
 
 
 def _name(body: Body) -> str:

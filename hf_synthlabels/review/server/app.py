@@ -10,6 +10,7 @@ import orjson
 
 from hf_synthlabels.errors import StoreError, SynthLabelsError, import_extra
 from hf_synthlabels.review.annotation_session import AnnotationSession
+from hf_synthlabels.review.codebook.codebook_session import CodebookSession
 from hf_synthlabels.review.server.access import AccessMiddleware, AccessPolicy
 from hf_synthlabels.review.server.api_calls import Call, review_calls
 
@@ -23,7 +24,9 @@ MAX_BYTES = 8_000_000
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def review_app(session: AnnotationSession, *, title: str = "", policy: AccessPolicy | None = None) -> AccessMiddleware:
+def review_app(
+    session: AnnotationSession | CodebookSession, *, title: str = "", policy: AccessPolicy | None = None
+) -> AccessMiddleware:
     """The ASGI application of a review.
 
     Args:

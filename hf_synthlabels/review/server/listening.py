@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hf_synthlabels.errors import ConfigError, import_extra
 from hf_synthlabels.review.annotation_session import AnnotationSession
+from hf_synthlabels.review.codebook.codebook_session import CodebookSession
 from hf_synthlabels.review.server.access import AccessPolicy, is_loopback
 from hf_synthlabels.review.server.app import review_app
 
@@ -65,7 +66,7 @@ def bind_socket(host: str = "127.0.0.1", port: int = 7862, names: Sequence[str] 
 
 
 def serve_review(
-    session: AnnotationSession,
+    session: AnnotationSession | CodebookSession,
     listening: ListeningSocket,
     *,
     title: str = "",

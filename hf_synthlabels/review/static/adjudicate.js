@@ -38,6 +38,9 @@ export class AdjudicatePage {
   }
 
   async enter() {
+    // The report page may have chosen another variable.
+    if (this.shown !== this.app.variable) this.at = -1;
+    this.shown = this.app.variable;
     const asked = location.hash.match(/^#adjudicate\/(\d+)$/);
     await this.load();
     if (asked) await this.openRow(Number(asked[1]));
@@ -46,7 +49,7 @@ export class AdjudicatePage {
   }
 
   async load(offset = 0) {
-    this.page = await call("disagreements", { annotator: this.app.annotator, show: this.show, pattern: this.pattern, offset });
+    this.page = await call("disagreements", { ...this.app.caller, show: this.show, pattern: this.pattern, offset });
     this.draw();
   }
 
@@ -74,7 +77,8 @@ export class AdjudicatePage {
     );
     select.value = this.pattern;
     const blind = h("p", { class: "faint blind" }, "LLM labels are hidden until you have labeled all rows.");
-    this.filters.replaceChildren(...filters, hidden ? blind : "", patterns.length > 1 || this.pattern ? select : "");
+    const variables = this.app.variableChoice(() => this.change(this.show));
+    this.filters.replaceChildren(variables, ...filters, hidden ? blind : "", patterns.length > 1 || this.pattern ? select : "");
     const entries = rows.map((row, place) =>
       h(
         "button",
@@ -115,7 +119,7 @@ export class AdjudicatePage {
   }
 
   async openRow(row) {
-    this.drawCase(await call("case", { annotator: this.app.annotator, row }));
+    this.drawCase(await call("case", { ...this.app.caller, row }));
   }
 
   // The labels of the annotators and of the LLM, each different label once.
@@ -178,7 +182,7 @@ export class AdjudicatePage {
   part(part, number) {
     let text;
     if (part.marked) {
-      this.passage = new Passage(part.text, { name: part.name, colours: (label) => String(Math.max(0, this.app.setup.names.indexOf(label)) % 8), chosen: () => {} });
+      this.passage = new Passage(part.text, { name: part.name, colours: (label) => String(Math.max(0, this.app.variable.names.indexOf(label)) % 8), chosen: () => {} });
       text = this.passage.element;
       this.preview(this.groups[0]?.[0].value);
     } else text = h("div", { class: "text", dir: "auto", tabindex: "0", role: "group", "aria-label": part.name }, part.text || h("em", { class: "faint" }, "No text"));
@@ -205,7 +209,7 @@ export class AdjudicatePage {
 
   open() {
     if (!this.case) return;
-    this.editor = makeEditor(this.app.setup, this.case, (value) => this.decide(value));
+    this.editor = makeEditor(this.app.variable, this.case, (value) => this.decide(value));
     if (this.case.value !== null) this.editor.set(this.case.value);
     this.other.hidden = false;
     // The digits are now those of the labels below.
@@ -218,7 +222,7 @@ export class AdjudicatePage {
 
   async act(name, more) {
     try {
-      const answer = await call(name, { annotator: this.app.annotator, row: this.case.row, ...more });
+      const answer = await call(name, { ...this.app.caller, row: this.case.row, ...more });
       this.page.counts = answer.counts;
       return answer.case;
     } catch (error) {

@@ -2,6 +2,7 @@
 
 import { AdjudicatePage } from "./adjudicate.js";
 import { call, ThreadQueue, Unreachable } from "./api.js";
+import { CodebookPage } from "./codebook.js";
 import { button, h, kbd } from "./dom.js";
 import { LabelPage } from "./label.js";
 import { ReadPage } from "./read.js";
@@ -15,6 +16,8 @@ const PAGES = [
 class App {
   constructor(setup) {
     this.setup = setup;
+    // The variable that the adjudicate and report pages show.
+    this.variable = setup.variables?.[0] ?? setup;
     this.progress = null;
     this.pages = {};
     this.view = document.getElementById("view");
@@ -60,13 +63,31 @@ class App {
   open() {
     const name = location.hash.slice(1).split("/")[0];
     const [wanted, , Page] = PAGES.find(([page]) => page === name) ?? PAGES[0];
-    this.page = this.pages[wanted] ??= new Page(this);
+    this.page = this.pages[wanted] ??= this.setup.variables && wanted === "label" ? new CodebookPage(this) : new Page(this);
     for (const tab of this.tabs) {
       if (tab.dataset.page === wanted) tab.setAttribute("aria-current", "page");
       else tab.removeAttribute("aria-current");
     }
     this.view.replaceChildren(this.page.element);
     this.page.enter().catch((error) => this.fail(error));
+  }
+
+  // Whose call it is, and on which variable.
+  get caller() {
+    return this.setup.variables ? { annotator: this.annotator, variable: this.variable.variable } : { annotator: this.annotator };
+  }
+
+  // Of a codebook: the choice of a variable.
+  variableChoice(changed) {
+    const { variables } = this.setup;
+    if (!variables) return "";
+    const select = h("select", { "aria-label": "Variable", class: "variable-choice" }, variables.map(({ variable }) => h("option", { value: variable }, variable)));
+    select.value = this.variable.variable;
+    select.addEventListener("change", () => {
+      this.variable = variables.find(({ variable }) => variable === select.value);
+      Promise.resolve(changed()).catch((error) => this.fail(error));
+    });
+    return select;
   }
 
   moved(progress) {

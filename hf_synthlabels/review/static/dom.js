@@ -24,7 +24,7 @@ export function button(text, key, act, properties = {}) {
 }
 
 export function shortcut(key) {
-  return { "Ctrl Enter": "Control+Enter", Esc: "Escape" }[key] ?? key;
+  return { "Ctrl Enter": "Control+Enter", Esc: "Escape", "Shift s": "Shift+S" }[key] ?? key;
 }
 
 export function count(number, one, many = `${one}s`) {

@@ -18,10 +18,15 @@ export function makeEditor(setup, row, decide) {
     case "question-answering":
       return new Answer(row, decide);
     case "text-generation":
-      return new Written(decide);
+      return new Written(setup, decide);
     default:
       return new Choice(setup.names, labelKeys(setup.names), setup.definitions, decide);
   }
+}
+
+// Several editors may be on a page.
+function idOf(name, setup) {
+  return setup.variable ? `${name}-${setup.variable}` : name;
 }
 
 function pick(names, keys, definitions, act) {
@@ -168,6 +173,7 @@ class Several {
 class Typed {
   constructor(setup, decide) {
     const { low, high, step } = setup.scale;
+    const id = idOf("number", setup);
     this.decide = decide;
     this.input = h("input", {
       type: "number",
@@ -175,7 +181,7 @@ class Typed {
       max: high,
       step: step ?? "any",
       class: "number",
-      id: "number",
+      id,
       required: true,
       onkeydown: (event) => {
         if (event.key !== "Enter") return;
@@ -186,7 +192,7 @@ class Typed {
     this.element = h(
       "div",
       { class: "typed" },
-      h("label", { for: "number" }, `A number from ${low} to ${high}${step ? ` in steps of ${step}` : ""}`),
+      h("label", { for: id }, `A number from ${low} to ${high}${step ? ` in steps of ${step}` : ""}`),
       h("div", { class: "typed-line" }, this.input, button("Confirm", "Enter", () => this.confirm(), { class: "confirm" })),
     );
   }
@@ -219,11 +225,12 @@ class Typed {
 }
 
 class Written {
-  constructor(decide) {
+  constructor(setup, decide) {
     this.decide = decide;
+    const id = idOf("written", setup);
     this.input = h("textarea", {
       rows: 6,
-      id: "written",
+      id,
       dir: "auto",
       onkeydown: (event) => {
         if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -235,7 +242,7 @@ class Written {
     this.element = h(
       "div",
       { class: "typed" },
-      h("label", { for: "written" }, "Your answer"),
+      h("label", { for: id }, "Your answer"),
       this.input,
       h("div", { class: "confirm-line" }, button("Confirm", "Ctrl Enter", () => this.confirm(), { class: "confirm" })),
     );

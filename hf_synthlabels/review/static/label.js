@@ -63,11 +63,9 @@ export class LabelPage {
       this.work.replaceChildren(this.nothing());
       return;
     }
-    const { setup } = this.app;
     const row = this.current;
     this.began = performance.now();
-    this.editor = makeEditor(setup, row, (value) => this.decide(value));
-    if (row.mine) this.editor.set(row.mine.value);
+    const control = this.control(row);
     const texts = row.parts.map((part) => this.part(part, row.parts.length));
     this.noteBox = h("div", { class: "note", hidden: !row.note });
     this.note = h("textarea", { rows: 2, id: "note", dir: "auto" });
@@ -75,25 +73,38 @@ export class LabelPage {
     this.noteBox.append(h("label", { for: "note" }, "Note"), this.note);
     this.hint = h("div", { class: "suggestion", hidden: true });
     this.work.replaceChildren(
-      h("div", { class: "row-head" }, h("h1", {}, `Row ${row.row.toLocaleString("en")}`), row.mine ? h("span", { class: "tag" }, row.mine.skipped ? "skipped before" : "labeled before") : null),
+      h("div", { class: "row-head" }, h("h1", {}, `Row ${row.row.toLocaleString("en")}`), row.mine ? h("span", { class: "tag" }, wasSkipped(row.mine) ? "skipped before" : "labeled before") : null),
       ...texts,
-      this.editor.element,
+      control,
       this.noteBox,
       this.hint,
-      h(
-        "div",
-        { class: "commands" },
-        button("Skip", "s", () => this.skip()),
-        button("Undo", "u", () => this.undo(), { class: "undo" }),
-        button("Note", "n", () => this.openNote()),
-        setup.blind ? null : button("Show LLM label", "l", () => this.show()),
-        button("Guidelines", "g", () => this.toggleGuide(), { "aria-expanded": String(!this.aside.hidden) }),
-      ),
+      h("div", { class: "commands" }, this.commands()),
     );
     markTall(this.work);
     announce(`Row ${row.row}`);
-    if (["text-scale", "text-generation"].includes(setup.kind)) this.editor.focus();
+    this.focusControl();
+  }
+
+  // What the annotator answers with.
+  control(row) {
+    this.editor = makeEditor(this.app.setup, row, (value) => this.decide(value));
+    if (row.mine) this.editor.set(row.mine.value);
+    return this.editor.element;
+  }
+
+  focusControl() {
+    if (["text-scale", "text-generation"].includes(this.app.setup.kind)) this.editor.focus();
     else document.getElementById("view").focus({ preventScroll: true });
+  }
+
+  commands() {
+    return [
+      button("Skip", "s", () => this.skip()),
+      button("Undo", "u", () => this.undo(), { class: "undo" }),
+      button("Note", "n", () => this.openNote()),
+      this.app.setup.blind ? null : button("Show LLM label", "l", () => this.show()),
+      button("Guidelines", "g", () => this.toggleGuide(), { "aria-expanded": String(!this.aside.hidden) }),
+    ];
   }
 
   part(part, number) {
@@ -218,9 +229,13 @@ export class LabelPage {
     this.app.fail(new Refused(`Row ${decision.row} was not stored: ${error.message}`));
     call("row", { annotator: this.app.annotator, row: decision.row }).then((row) => {
       if (this.current) this.ahead.unshift(this.current);
-      this.current = { ...row, mine: { value: decision.value, skipped: false }, note: decision.note };
+      this.current = { ...row, mine: this.asMine(decision.value), note: decision.note };
       this.draw();
     });
+  }
+
+  asMine(value) {
+    return { value, skipped: false };
   }
 
   drawStrip() {
@@ -256,8 +271,8 @@ export class LabelPage {
         "p",
         { class: "stat-line" },
         h("span", {}, h("b", {}, now.labeled.toLocaleString("en")), ` of ${count(now.rows, "row")} labeled${now.skipped ? ` · ${now.skipped} skipped` : ""}${left}`),
-        setup.blind || agreement.estimate === null
-          ? h("span", { class: "faint" }, setup.blind ? "LLM labels are hidden" : "LLM agreement: after the first label")
+        setup.blind || !agreement || agreement.estimate === null
+          ? h("span", { class: "faint" }, setup.blind ? "LLM labels are hidden" : agreement ? "LLM agreement: after the first label" : "")
           : h(
               "span",
               { title: `${Math.round(100 * agreement.level)}% interval, ${agreement.method}; of ${count(agreement.n, "row")} with human labels, weighted by the inverse inclusion probability` },
@@ -299,6 +314,10 @@ export class LabelPage {
     const confirm = setup.kind === "text-generation" ? [["Ctrl Enter", "confirm"]] : [["Enter", "confirm"]];
     return [...named, ...spans, ...confirm, ["s", "skip the row"], ["u or Ctrl z", "undo"], ["n", "write a note; Esc ends it"], ...(setup.blind ? [] : [["l", "show the LLM label; this is recorded"]]), ["g", "show or hide the guidelines"]];
   }
+}
+
+function wasSkipped({ skipped }) {
+  return Array.isArray(skipped) ? skipped.length > 0 : skipped;
 }
 
 function fill(share) {

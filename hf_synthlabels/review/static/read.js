@@ -22,12 +22,18 @@ export class ReadPage {
     this.people = h("section", { class: "card", "aria-label": "Inter-annotator agreement" });
     this.matrix = h("section", { class: "card", "aria-label": "Confusion matrix" });
     this.rows = h("section", { class: "card wide rows", "aria-label": "Rows", hidden: true });
-    this.element = h("div", { class: "read-page" }, this.matrix, this.people, this.rows, this.scores);
+    const variables = app.variableChoice(() => {
+      this.rows.hidden = true;
+      return this.enter();
+    });
+    this.variables = variables;
+    this.element = h("div", { class: "read-page" }, variables, this.matrix, this.people, this.rows, this.scores);
   }
 
   async enter() {
     clearTimeout(this.timer);
-    const report = await call("report", { annotator: this.app.annotator });
+    if (this.variables) this.variables.value = this.app.variable.variable;
+    const report = await call("report", this.app.caller);
     this.draw(report);
     if (report.state === "working") this.timer = setTimeout(() => location.hash === "#read" && this.enter(), POLL_MS);
   }
@@ -112,7 +118,7 @@ export class ReadPage {
     const classes = report.classes.filter((each) => each.support + each.predicted).map((each) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, each.name)), h("td", { class: "figure" }, each.support.toLocaleString("en")), h("td", { class: "figure" }, each.predicted.toLocaleString("en")), ...["precision", "recall", "f1"].map((part) => h("td", { class: "figure" }, interval(each[part], 2)))));
     const table = (columns, body, label) => h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, columns.map(([title, figure]) => h("th", { scope: "col", class: figure ? "figure" : "" }, title)))), h("tbody", {}, body)));
     this.scores.replaceChildren(
-      h("h2", {}, `Scores of “${this.app.setup.llm}” against human labels`),
+      h("h2", {}, `Scores of “${this.app.variable.llm}” against human labels`),
       ...(busy ? [busy] : []),
       table([["score"], [level, true], ["n", true], ["method"]], lines, "Scores"),
       ...(classes.length ? [h("h2", {}, "Scores by class"), table([["label"], ["human n", true], ["LLM n", true], ["precision", true], ["recall", true], ["F1", true]], classes, "Scores by class")] : []),
@@ -137,8 +143,8 @@ export class ReadPage {
 
   async open(human, llm = null, offset = 0) {
     try {
-      const found = await call("cell", { annotator: this.app.annotator, human, llm, offset });
-      const named = Boolean(this.app.setup.names.length) && !human.includes(" ") ? `human ${human}, LLM ${llm ?? "(no label)"}` : human;
+      const found = await call("cell", { ...this.app.caller, human, llm, offset });
+      const named = Boolean(this.app.variable.names.length) && !human.includes(" ") ? `human ${human}, LLM ${llm ?? "(no label)"}` : human;
       const entries = found.rows.map((row) => h("a", { class: "case", href: `#adjudicate/${row.row}` }, h("span", { class: "case-head" }, h("b", {}, `Row ${row.row.toLocaleString("en")}`), h("span", { class: "faint" }, ` human: ${row.human ?? "disputed"} · LLM: ${row.llm}`)), h("span", { class: "case-text", dir: "auto" }, row.text || "(no text)")));
       this.rows.hidden = false;
       this.rows.replaceChildren(

@@ -1,0 +1,1 @@
+"""Review of a codebook: several variables per row."""
