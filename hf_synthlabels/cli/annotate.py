@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,14 +125,22 @@ def plan(
     prompt: Annotated[
         bool, typer.Option("--prompt", help="Print the prompt of the first row instead, as the model receives it.")
     ] = False,
+    check: Annotated[
+        int | None,
+        typer.Option(
+            help="Label N sampled rows several times to check how the model treats the codebook; sends requests."
+        ),
+    ] = None,
     as_json: JsonOption = False,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
-    """Show requests, tokens and cost of a recipe; sends nothing.
+    """Show requests, tokens and cost of a recipe; sends nothing, except with `--check`.
 
     Example: hf-synthlabels plan recipe.yaml
 
     Example: hf-synthlabels plan recipe.yaml --prompt
+
+    Example: hf-synthlabels plan recipe.yaml --check 50
     """
     from hf_synthlabels.annotation import plan as make_plan
     from hf_synthlabels.annotation.planning.dry_run import first_prompt
@@ -139,6 +148,17 @@ def plan(
     if prompt:
         print(first_prompt(recipe))
         return
+    if check is not None:
+        _check_behavior(recipe, check, seed, as_json=as_json)
+        return
     run_plan = make_plan(recipe, rows=rows, sample=sample, seed=seed)
     print(run_plan.to_json() if as_json else run_plan)
     show_next("plan", recipe=recipe, output="labeled.jsonl")
+
+
+def _check_behavior(recipe: str, rows: int, seed: int, *, as_json: bool) -> None:
+    """Print the plan of the checks, then send their requests and print the results."""
+    from hf_synthlabels.studies import check_recipe
+
+    report = check_recipe(recipe, rows=rows, seed=seed, on_plan=lambda run_plan: print(run_plan, file=sys.stderr))
+    print(report.to_json() if as_json else report)

@@ -2,6 +2,8 @@
 
 from hf_synthlabels.studies.advice.recommendation import Recommendation, recommend, recommendation_section
 from hf_synthlabels.studies.analysis import report_sections
+from hf_synthlabels.studies.behavior.behavior_checks import check_recipe
+from hf_synthlabels.studies.behavior.check_report import CheckReport
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.label_comparison import study_report
 from hf_synthlabels.studies.plan import plan_study
@@ -13,10 +15,12 @@ from hf_synthlabels.studies.summary import summary_table
 
 __all__ = [
     "STRATEGIES",
+    "CheckReport",
     "Recommendation",
     "Study",
     "StudyReport",
     "StudyRuns",
+    "check_recipe",
     "plan_study",
     "read_runs",
     "recommend",

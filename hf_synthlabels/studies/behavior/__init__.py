@@ -1,0 +1,1 @@
+"""Behavioral checks of a recipe: how an annotator treats the codebook, without human labels."""

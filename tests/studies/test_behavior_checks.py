@@ -1,0 +1,174 @@
+"""Behavioral checks of a recipe: scripted annotators pass or fail each check by their rule."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hf_synthlabels.clients import Request, ScriptedClient
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.studies import CheckReport, check_recipe
+from tests.servers.chat import ChatServer
+
+TOPICS = {"war": "soldiers fight", "trade": "goods are sold", "sport": "a ball game"}
+TONES = {"warm": "kind words", "cold": "harsh words"}
+TEXTS = [
+    *[f"{name} news {n}: {definition}, kind words, warm" for name, definition in TOPICS.items() for n in range(3)],
+    "sport news 9: a ball game, harsh words, cold",
+]
+
+Rule = Callable[[str, list[tuple[str, str]]], str | None]
+"""From the text and the listed classes with their definitions to a label; None to abstain."""
+
+
+def by_definition(text: str, classes: list[tuple[str, str]]) -> str | None:
+    return next((name for name, definition in classes if definition and definition in text), None)
+
+
+def first_listed(_: str, classes: list[tuple[str, str]]) -> str | None:
+    return classes[0][0]
+
+
+def by_name(text: str, classes: list[tuple[str, str]]) -> str | None:
+    return next((name for name, _ in classes if re.search(rf"\b{re.escape(name)}\b", text)), classes[0][0])
+
+
+def replied(rule: Rule, system: str, schema: dict[str, Any], text: str) -> str:
+    """The answer of an annotator that labels by the rule."""
+    answer = {}
+    for name in schema["properties"]:
+        block = system if name == "label" else system[re.search(rf"^{name}: ", system, re.M).start() :]  # type: ignore[union-attr]
+        listed = re.search(r"(?:^- .*\n)+", block, re.M)
+        assert listed
+        classes = [(left, right) for left, _, right in (line[2:].partition(": ") for line in listed[0].splitlines())]
+        label = rule(text, classes)
+        answer[name] = "abstain" if label is None and name == "label" else label
+    return json.dumps(answer)
+
+
+def scripted(rule: Rule) -> ScriptedClient:
+    def answer(request: Request) -> str:
+        return replied(rule, request.messages[0].content, dict(request.response_schema or {}), request.text)
+
+    return ScriptedClient(answer)
+
+
+def recipe(folder: Path, task: dict[str, Any], **annotator: Any) -> dict[str, Any]:
+    file = folder / "rows.jsonl"
+    file.write_text("\n".join(json.dumps({"text": text}) for text in TEXTS))
+    keys = {"client": "openai", "model": "tiny", "response_format": "json_schema", **annotator}
+    return {"name": "checked", "source": {"path": "json", "data_files": str(file)}, "task": task, "annotator": keys}
+
+
+SINGLE: dict[str, Any] = {"kind": "text-classification", "labels": TOPICS, "abstain": True}
+BOOK: dict[str, Any] = {
+    "variables": {
+        "topic": SINGLE,
+        "tone": {
+            "kind": "text-classification",
+            "labels": TONES,
+            "ask_if": {"variable": "topic", "is": ["war", "trade", "sport"]},
+        },
+    }
+}
+
+
+def passed(report: CheckReport) -> dict[tuple[str, str], tuple[int, int]]:
+    return {(each.check.split()[0], each.variable): (each.passed, each.n) for each in report.results if each.variable}
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "home"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "order", "names", "recall", "nonsense"),
+    [(by_definition, 10, 10, 3, 5), (first_listed, 0, 10, 1, 0), (by_name, 10, 3, 1, 0)],
+)
+def test_a_recipe_passes_what_its_annotator_does_by_rule(
+    rule: Rule, order: int, names: int, recall: int, nonsense: int, tmp_path: Path
+) -> None:
+    report = check_recipe(recipe(tmp_path, SINGLE), rows=50, client=scripted(rule))
+    assert report.rows == 10
+    assert passed(report) == {
+        ("reversed", "llm_label"): (order, 10),
+        ("neutral", "llm_label"): (names, 10),
+        ("definition", "llm_label"): (recall, 3),
+        ("nonsense", "llm_label"): (nonsense, 5),
+    }
+    assert len(str(report).splitlines()) == 3 + len(report.results)
+
+
+def test_a_codebook_is_checked_by_variable_in_joint_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = scripted(by_definition)
+    report = check_recipe(recipe(tmp_path, BOOK), rows=50, client=client)
+    assert passed(report) == {
+        ("reversed", "topic"): (10, 10),
+        ("reversed", "tone"): (10, 10),
+        ("neutral", "topic"): (10, 10),
+        ("neutral", "tone"): (10, 10),
+        ("definition", "topic"): (3, 3),
+        ("definition", "tone"): (2, 2),
+        ("nonsense", "topic"): (5, 5),
+    }
+    # Three times ten rows, five definitions, five texts about nothing.
+    assert len([each for each in client.requests if len((each.response_schema or {})["properties"]) == 2]) == 35
+    monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "other"))
+    report = check_recipe(recipe(tmp_path, BOOK), rows=50, client=scripted(by_name))
+    results = passed(report)
+    # Under neutral names this annotator takes the first class: `war` in three rows, `warm` in nine of ten.
+    assert (results["neutral", "topic"], results["neutral", "tone"]) == ((3, 10), (9, 10))
+
+
+def test_examples_guidelines_and_conditions_have_neutral_names_too(tmp_path: Path) -> None:
+    topic = {**SINGLE, "guidelines": "Code `sport` if in doubt; sport is wide."}
+    task = {"variables": {"topic": topic, "tone": {**BOOK["variables"]["tone"]}}}
+    examples = [{"text": "a cup final", "labels": {"topic": "sport", "tone": "warm"}}]
+    client = scripted(by_definition)
+    check_recipe(recipe(tmp_path, task, examples=examples), rows=1, client=client)
+    changed = next(each for each in client.requests if "label A" in each.messages[0].content)
+    system, _, answer, _ = changed.messages
+    assert json.loads(answer.content) == {"topic": "label C", "tone": "label A"}
+    assert "Code `label C` if in doubt; sport is wide." in system.content
+    assert "`topic` is 'label A' or 'label B' or 'label C'" in system.content
+
+
+def test_recorded_answers_and_tasks_without_classes_cannot_be_checked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"annotator\.client"):
+        check_recipe(recipe(tmp_path, SINGLE, client="recorded", column="text", model=None))
+    with pytest.raises(ConfigError, match="task"):
+        check_recipe(recipe(tmp_path, {"kind": "text-generation"}), client=scripted(first_listed))
+    with pytest.raises(ConfigError, match="rows"):
+        check_recipe(recipe(tmp_path, SINGLE), rows=0, client=scripted(first_listed))
+
+
+def test_command_prints_the_plan_first_and_keeps_to_the_budget(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        schema = body["response_format"]["json_schema"]["schema"]
+        return replied(by_definition, body["messages"][0]["content"], schema, body["messages"][-1]["content"])
+
+    with ChatServer(answer) as server:
+        price = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0}
+        content = recipe(tmp_path, SINGLE, base_url=server.base_url, api_key_env=None, price=price, budget_usd=1)
+        runs = []
+        for budget in (1, 1e-9):
+            content["annotator"]["budget_usd"] = budget
+            (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+            command = [sys.executable, "-m", "hf_synthlabels", "plan", "recipe.yaml", "--check", "4"]
+            runs.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120))
+            if budget == 1:
+                # Four rows in three versions, three definitions, five texts about nothing.
+                assert len(server.bodies) == 20
+    assert runs[0].returncode == 0, runs[0].stderr
+    assert "checks: 20 requests" in runs[0].stderr
+    assert re.search(r"neutral names of classes +llm_label +4 +4 +1\.000", runs[0].stdout)
+    assert len(server.bodies) == 20
