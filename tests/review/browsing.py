@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
-__all__ = ["WAIT_MS", "faults", "press_and_wait", "row_number", "until", "until_labelled"]
+__all__ = ["WAIT_MS", "Server", "faults", "press_and_wait", "row_number", "until", "until_labelled"]
 
 SERIOUS = ("serious", "critical")
 WAIT_MS = 30_000
+
+
+class Server:
+    """`hf-synthlabels review` as people start it."""
+
+    def __init__(self, data: Path, *options: str, port: int = 0) -> None:
+        command = [str(Path(sys.executable).parent / "hf-synthlabels"), "review", str(data)]
+        self.process = subprocess.Popen(
+            [*command, "--port", str(port), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if found := re.search(r"(http://[\d.]+:(\d+)/)", line):
+                self.url, self.port = found[1], int(found[2])
+                return
+        raise AssertionError("".join(lines))
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(timeout=20)
 
 
 def faults(page: Any) -> list[str]:

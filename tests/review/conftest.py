@@ -11,7 +11,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.review import AnnotationSession, DecisionStore, ReviewOptions, ReviewState, open_review
-from tests.review.browsing import WAIT_MS
+from tests.review.browsing import WAIT_MS, Server
 from tests.review.reviewing import serving
 
 
@@ -50,3 +50,16 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
             return f"http://127.0.0.1:{stack.enter_context(serving(AnnotationSession(state, blind=blind), data.name))}/"
 
         yield begin
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def begin(data: Path, *options: str, port: int = 0) -> Server:
+        servers.append(Server(data, *options, port=port))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.stop()

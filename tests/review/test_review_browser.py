@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ from datasets import Dataset
 
 from hf_synthlabels.review import DecisionStore
 from hf_synthlabels.review.decision_store import Event
-from tests.review.browsing import faults, press_and_wait, row_number, until, until_labelled
+from tests.review.browsing import Server, faults, press_and_wait, row_number, until, until_labelled
 from tests.review.reviewing import HUMAN, NAMES, table
 
 pytestmark = pytest.mark.slow
@@ -24,43 +21,7 @@ SERIOUS = ("serious", "critical")
 WAIT_MS = 15_000
 
 
-class Server:
-    """`hf-synthlabels review` as people start it."""
-
-    def __init__(self, data: Path, *options: str, port: int = 0) -> None:
-        command = [str(Path(sys.executable).parent / "hf-synthlabels"), "review", str(data)]
-        self.process = subprocess.Popen(
-            [*command, "--port", str(port), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert self.process.stdout is not None
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line)
-            if found := re.search(r"(http://[\d.]+:(\d+)/)", line):
-                self.url, self.port = found[1], int(found[2])
-                return
-        raise AssertionError("".join(lines))
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        self.process.wait(timeout=20)
-
-
 Start = Callable[..., Server]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    servers: list[Server] = []
-
-    def begin(data: Path, *options: str, port: int = 0) -> Server:
-        servers.append(Server(data, *options, port=port))
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.stop()
 
 
 def written(folder: Path, made: Dataset) -> Path:
