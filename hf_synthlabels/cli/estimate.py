@@ -86,6 +86,7 @@ def estimate(
     Example: hf-synthlabels estimate sampled.parquet --formula 'llm_label ~ words * year' --positive biased -o table.tex
     """
     from hf_synthlabels.publishing import open_labeled
+    from hf_synthlabels.publishing.conditional_labels import NOT_CODED, check_conditional, with_not_coded
     from hf_synthlabels.publishing.label_variables import label_variables, parse_variables
     from hf_synthlabels.publishing.labeled_data import label_options
     from hf_synthlabels.statistics import Inference
@@ -105,8 +106,10 @@ def estimate(
     labeled = open_labeled(data, split, options)
     if formula is None:
         labeled = labeled.of_variable(name, llm)
+        check_conditional(labeled.rows, labeled.variables, llm or labeled.llm)
+    rows, conditional = with_not_coded(labeled.rows, labeled.variables)
     report = compute_estimates(
-        labeled.rows,
+        rows,
         human=human or labeled.human,
         llm=llm or labeled.llm,
         estimand=estimand,  # type: ignore[arg-type]
@@ -121,6 +124,8 @@ def estimate(
         normalize_labels=normalize_labels,
     )
     _show(report, estimator, output)
+    if shown := [each for each in conditional if each in (formula or labeled.llm)]:
+        print(f"{NOT_CODED!r}: the condition of {', '.join(shown)} does not hold.")
     label = llm or (next(iter(labeled.variables)) if formula and labeled.variables else labeled.llm)
     show_next("estimate", data=data, label=label)
 

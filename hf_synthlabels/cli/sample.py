@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -18,14 +20,18 @@ from hf_synthlabels.cli.options import (
     OverwriteOption,
     SeparatorOption,
     SplitOption,
+    VariableOption,
     column_options,
     existing,
 )
 from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hf_synthlabels.publishing import LabeledData
+    from hf_synthlabels.publishing.label_import import ImportedLabels
     from hf_synthlabels.statistics import HumanSample
     from hf_synthlabels.statistics.design.human_sample import Allocation, Design
+    from hf_synthlabels.statistics.validation.table_variables import TableVariable
 
 
 def sample(
@@ -51,8 +57,13 @@ def sample(
         str | None,
         typer.Option(help="How existing human labels were sampled: random, stratified (by LLM label), or ignore them."),
     ] = None,
+    stratify: Annotated[
+        str | None,
+        typer.Option(help="Columns whose combinations are the strata, e.g. topic,tone (default: the LLM label)."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Random seed for sampling.")] = 0,
     normalize_labels: NormalizeOption = False,
+    variable: VariableOption = None,
     human: HumanOption = None,
     llm: LLMOption = None,
     split: SplitOption = None,
@@ -60,9 +71,11 @@ def sample(
     """Sample rows for human annotation, with known inclusion probabilities in the column `inclusion_probability`.
 
     Annotators fill in the sheet, which hides the LLM labels; `import-labels` reads their labels back. Sampling from a
-    file that was sampled before adds rows to its sample.
+    file that was sampled before adds rows to its sample. All variables of a codebook share one sample and one sheet.
 
     Example: hf-synthlabels sample labeled.jsonl -n 250 --design stratified -o sampled.parquet --to-label sheet.csv
+
+    Example: hf-synthlabels sample coded.parquet -n 250 --stratify topic,tone
     """
     from hf_synthlabels.publishing import annotation_sheet, open_labeled, sample_rows, write_sampled
     from hf_synthlabels.publishing.label_import import check_sheet
@@ -75,9 +88,15 @@ def sample(
     check_output(output, suffixes=WRITABLE, folder=False)
     check_output(sheet, sources=[data, output], suffixes=SHEET_SUFFIXES, folder=False)
     labeled = open_labeled(data, split, label_options(human, llm, encoding=encoding, separator=separator))
-    human, llm = human or labeled.human, llm or labeled.llm
-    check_sheet(labeled.rows, sheet, human)
-    _check_sampled(labeled.rows, output, data, human, overwrite=overwrite)
+    asked = _asked(labeled, variable, human, llm)
+    human, llm = (asked[0].human, asked[0].llm) if len(asked) == 1 else ("label", "llm_label")
+    for each in asked:
+        check_sheet(labeled.rows, sheet, each.human)
+        _check_sampled(labeled.rows, output, data, each.human, overwrite=overwrite)
+    strata = [name.strip() for name in stratify.split(",")] if stratify else []
+    if strata and design != "random":
+        raise ConfigError(f"`design` is {design!r}, but `--stratify` makes it stratified: leave one of them out.")
+    design = "stratified" if strata else design
     table, drawn = sample_rows(
         labeled.rows,
         rows,
@@ -89,17 +108,36 @@ def sample(
         existing_labels=existing_labels,
         seed=seed,
         normalize_labels=normalize_labels,
+        variables=labeled.variables,
+        stratify=strata,
     )
     _print_sample(drawn, design, seed)
-    if not normalize_labels and (note := spelling_warning(labeled.rows, human, llm)):
+    notes = [] if normalize_labels else [spelling_warning(labeled.rows, each.human, each.llm) for each in asked]
+    for note in filter(None, notes):
         print(note)
-    lines = annotation_sheet(table, drawn, human=human, llm=llm)
+    lines = annotation_sheet(table, drawn, human=human, llm=llm, variables=labeled.variables)
     for file in [*write_sampled(table, output), write_sheet(lines, sheet)]:
         print(f"written: {file}")
-    columns = column_options(human, llm)
+    columns = _next_options(variable, asked)
     command = shlex.join(["import-labels", str(output), str(sheet), "-o", str(output), *columns])
-    print(f"Label in the browser, or fill in `{human}` in {sheet} and run: hf-synthlabels {command}")
+    filled = ", ".join(f"`{each.human}`" for each in asked)
+    print(f"Label in the browser, or fill in {filled} in {sheet} and run: hf-synthlabels {command}")
     show_next("sample", *columns, data=output)
+
+
+def _asked(labeled: LabeledData, variable: str | None, human: str | None, llm: str | None) -> list[TableVariable]:
+    """The variables that annotators label: all of a codebook, or one."""
+    if variable is None and human is None and llm is None and len(labeled.variables) > 1:
+        return list(labeled.variables.values())
+    chosen = labeled.of_variable(variable, llm)
+    return [replace(chosen.as_variable(), human=human or chosen.human, llm=llm or chosen.llm)]
+
+
+def _next_options(variable: str | None, asked: Sequence[TableVariable]) -> list[str]:
+    """Options that name the same variables in the next command; none for all variables of a codebook."""
+    if variable is not None:
+        return ["--variable", variable]
+    return column_options(asked[0].human, asked[0].llm) if len(asked) == 1 else []
 
 
 def _print_sample(drawn: HumanSample, design: str, seed: int) -> None:
@@ -123,6 +161,7 @@ def import_labels(
     overwrite: OverwriteOption = False,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
+    variable: VariableOption = None,
     human: HumanOption = None,
     llm: LLMOption = None,
 ) -> None:
@@ -131,29 +170,48 @@ def import_labels(
     Example: hf-synthlabels import-labels sampled.parquet to_label.csv -o sampled.parquet
     """
     from hf_synthlabels.publishing import import_labels, open_labeled, write_sampled
+    from hf_synthlabels.publishing.codebook_import import import_codebook
     from hf_synthlabels.publishing.labeled_data import label_options
     from hf_synthlabels.publishing.sampled_data import spelling_warning
     from hf_synthlabels.tables import WRITABLE, ReadOptions, check_output, read_sheet
 
     check_output(output, sources=[sheet], suffixes=WRITABLE, folder=False)
     labeled = open_labeled(data, options=label_options(human, llm))
-    human, llm = human or labeled.human, llm or labeled.llm
-    lines = read_sheet(sheet, [human, *labeled.rows.column_names], ReadOptions((), False, encoding, separator))
-    merged = import_labels(
-        labeled.rows, lines, human=human, llm=llm, new_labels=new_labels, normalize_labels=normalize_labels
-    )
-    _check_sampled(merged.rows, output, data, human, overwrite=overwrite)
-    print(
-        f"{merged.new:,} human labels added, {merged.changed:,} changed; {merged.open:,} sampled rows without a label"
-    )
-    for name, count in merged.unknown[:5]:
-        print(f"  {name!r} is no LLM label: {count:,} rows")
-    if not normalize_labels and (note := spelling_warning(merged.rows, human, llm)):
+    asked = _asked(labeled, variable, human, llm)
+    humans = [each.human for each in asked]
+    lines = read_sheet(sheet, [*humans, *labeled.rows.column_names], ReadOptions((), False, encoding, separator))
+    changes: dict[str, bool] = {"new_labels": new_labels, "normalize_labels": normalize_labels}
+    if len(asked) == 1:
+        merged = import_labels(
+            labeled.rows, lines, human=humans[0], llm=asked[0].llm, variables=labeled.variables, **changes
+        )
+        table = merged.rows
+        _print_import(merged)
+        is_changed = bool(merged.new or merged.changed)
+    else:
+        imported = import_codebook(labeled.rows, lines, labeled.variables, **changes)
+        table = imported.rows
+        for name, each in imported.variables.items():
+            _print_import(each, f"{name}: ")
+        for name, count in imported.not_coded.items():
+            print(f"{name}: {count:,} sampled rows are not coded, since the human labels do not meet its condition")
+        is_changed = any(each.new or each.changed for each in imported.variables.values())
+    for name in humans:
+        _check_sampled(table, output, data, name, overwrite=overwrite)
+    notes = [] if normalize_labels else [spelling_warning(table, each.human, each.llm) for each in asked]
+    for note in filter(None, notes):
         print(note)
-    for file in write_sampled(merged.rows, output):
+    for file in write_sampled(table, output):
         print(f"written: {file}")
-    if merged.new or merged.changed:
-        show_next("import-labels", *column_options(human, llm), data=output)
+    if is_changed:
+        show_next("import-labels", *_next_options(variable, asked), data=output)
+
+
+def _print_import(merged: ImportedLabels, name: str = "") -> None:
+    counts = f"{merged.new:,} human labels added, {merged.changed:,} changed"
+    print(f"{name}{counts}; {merged.open:,} sampled rows without a label")
+    for label, count in merged.unknown[:5]:
+        print(f"  {label!r} is no LLM label: {count:,} rows")
 
 
 def _check_sampled(rows: Any, output: Path, data: str, human: str, *, overwrite: bool) -> None:

@@ -14,6 +14,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels.spelling import folded_name, normalize_spelling, unknown_labels
 from hf_synthlabels.publishing.sampled_data import MAX_NAMES, ROW, label_texts, sheet_texts
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY
+from hf_synthlabels.statistics.validation.table_variables import Variables
 from hf_synthlabels.tables import label_text, read_sheet
 from hf_synthlabels.tables.sheets import DIGEST_COLUMN, row_digest, same_texts
 
@@ -43,6 +44,7 @@ def import_labels(
     llm: str = "llm_label",
     new_labels: bool = False,
     normalize_labels: bool = False,
+    variables: Variables | None = None,
 ) -> ImportedLabels:
     """Import the labels of a filled-in sheet into the sampled table; empty cells are skipped.
 
@@ -56,6 +58,7 @@ def import_labels(
         llm: column of LLM labels.
         new_labels: allow class names that occur neither in the table nor among LLM labels.
         normalize_labels: map names that differ only in case or white space to the spelling in the table.
+        variables: of the table's codebook, as for `annotation_sheet`.
 
     Raises:
         DataError: the table was not sampled, or the sheet lacks a column, or has a row outside the sample, a
@@ -67,7 +70,7 @@ def import_labels(
     llm_labels = label_texts(rows, llm) if llm in rows.column_names else []
     old = label_texts(rows, human) if human in rows.column_names else [None] * len(rows)
     new = list(old)
-    for row, cell in _sheet_labels(rows, sheet, number, human, llm):
+    for row, cell in _sheet_labels(rows, sheet, number, human, sheet_texts(rows, human, llm, variables)):
         new[row] = _label(cell, llm_labels)
     if normalize_labels:
         new = _respelled(new, llm_labels, old)
@@ -95,14 +98,14 @@ def _check_columns(rows: Any, sheet: Any, number: str, human: str) -> None:
         raise DataError(f"`{PROBABILITY}` is not a column: sample the rows with `hf-synthlabels sample` first.")
 
 
-def _sheet_labels(rows: Any, sheet: Any, number: str, human: str, llm: str) -> Iterator[tuple[int, Any]]:
+def _sheet_labels(rows: Any, sheet: Any, number: str, human: str, texts: list[str]) -> Iterator[tuple[int, Any]]:
     """Row number and label of each filled-in line, after checking that the line belongs to the row.
 
     Raises:
         DataError: a line belongs to no sampled row, to the row of another line, or to another text.
     """
     probabilities = list(rows[PROBABILITY])
-    check = _RowCheck(rows, sheet, human, llm)
+    check = _RowCheck(rows, sheet, texts)
     seen: set[int] = set()
     for line, content in enumerate(sheet, start=2):
         label, row = content[human], _number(content[number])
@@ -154,9 +157,9 @@ def _stripped(value: Any) -> Any:
 class _RowCheck:
     """Check that a line of the sheet belongs to the row with its number."""
 
-    def __init__(self, rows: Any, sheet: Any, human: str, llm: str) -> None:
+    def __init__(self, rows: Any, sheet: Any, texts: list[str]) -> None:
         self._rows = rows
-        self._texts = sheet_texts(rows, human, llm)
+        self._texts = texts
         self._digests = DIGEST_COLUMN in sheet.column_names
         self._shared = [name for name in self._texts if name in sheet.column_names]
 

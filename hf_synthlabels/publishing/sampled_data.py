@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,12 +11,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from hf_synthlabels.annotation import provenance
+from hf_synthlabels.annotation.codebook.codebook import PLACEHOLDER
+from hf_synthlabels.annotation.codebook.codebook_keys import COLUMN_SUFFIXES
 from hf_synthlabels.annotation.provenance import package_version
-from hf_synthlabels.errors import DataError
+from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels.spelling import normalize_spelling, spelling_note
 from hf_synthlabels.statistics import HumanSample, draw_sample
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY
-from hf_synthlabels.statistics.design.human_sample import Allocation, Design
+from hf_synthlabels.statistics.design.human_sample import NO_LABEL_STRATUM, Allocation, Design
+from hf_synthlabels.statistics.validation.table_variables import TableVariable, Variables
 from hf_synthlabels.tables import embed_records, provenance_path, write_table
 from hf_synthlabels.tables.sheets import DIGEST_COLUMN, row_digest, text_columns
 
@@ -44,6 +48,8 @@ def sample_rows(
     existing_labels: ExistingLabels | None = None,
     seed: int = 0,
     normalize_labels: bool = False,
+    variables: Variables | None = None,
+    stratify: Sequence[str] = (),
 ) -> tuple[Any, HumanSample]:
     """Sample rows for human annotation and store their inclusion probabilities in `inclusion_probability`.
 
@@ -61,6 +67,8 @@ def sample_rows(
             each LLM label), or "ignore" to leave them out of the sample.
         seed: random seed.
         normalize_labels: merge strata whose LLM labels differ only in case or white space.
+        variables: variables of a codebook that share the sample, unless `llm` is one of them.
+        stratify: columns whose combinations of values are the strata (default: `llm`).
 
     Returns:
         The table with the column, and the sample.
@@ -69,31 +77,50 @@ def sample_rows(
         DataError: a column is missing, it is unknown how human labels were sampled, or there are too few rows.
         ConfigError: as in `draw_sample`.
     """
-    strata = _strata(rows, llm, normalize_labels)
-    earlier = _existing_probabilities(rows, human, existing_labels)
-    values = _confidence(rows, llm, confidence)
+    asked = asked_variables(variables, human, llm)
+    columns = list(stratify or (asked if len(asked) == 1 else ()))
+    if not columns and design == "stratified":
+        raise ConfigError(f"`design` is 'stratified': name the strata with `--stratify`, from {', '.join(asked)}.")
+    strata = _strata(rows, columns, normalize_labels)
+    earlier = _existing_probabilities(rows, [each.human for each in asked.values()], existing_labels)
+    values = _confidence(rows, next(iter(asked)) if len(asked) == 1 else None, confidence)
     values = values if _needs_confidence(design, earlier) else None
     sample = draw_sample(strata, n, design=design, confidence=values, allocation=allocation, earlier=earlier, seed=seed)
     is_first = PROBABILITY not in rows.column_names and earlier is not None
-    record = {
-        "human": human,
-        "llm": llm,
+    record: dict[str, Any] = {
+        "human": human if len(asked) == 1 else None,
+        "llm": llm if len(asked) == 1 else None,
         "allocation": allocation if design == "stratified" else None,
         "existing_labels": existing_labels if is_first else None,
     }
+    if variables:
+        record["variables"] = {name: each.human for name, each in asked.items()}
+    if stratify:
+        record["stratify"] = columns
     return _with_sample(rows, sample, record), sample
 
 
-def _strata(rows: Any, llm: str, normalize_labels: bool) -> list[Any]:
-    """LLM label of each row; lists and entities are one stratum per value."""
-    if llm not in rows.column_names:
-        raise DataError(f"`llm` {llm!r} is not a column. Columns: {', '.join(rows.column_names)}.")
-    labels = label_texts(rows, llm)
-    labels = [json.dumps(label, sort_keys=True) if isinstance(label, list | dict) else label for label in labels]
-    return normalize_spelling(labels) if normalize_labels else labels
+def asked_variables(variables: Variables | None, human: str, llm: str) -> dict[str, TableVariable]:
+    """The variables that annotators label: one with the column `llm`, or all of a codebook."""
+    return dict(variables) if variables and llm not in variables else {llm: TableVariable(llm, human)}
 
 
-def _confidence(rows: Any, llm: str, confidence: str | None) -> list[Any] | None:
+def _strata(rows: Any, columns: Sequence[str], normalize_labels: bool) -> list[Any]:
+    """Stratum of each row: its label, or its labels of several columns; lists and entities are one value."""
+    parts = []
+    for column in columns:
+        if column not in rows.column_names:
+            raise DataError(f"`{column}` is not a column. Columns: {', '.join(rows.column_names)}.")
+        labels = label_texts(rows, column)
+        labels = [json.dumps(label, sort_keys=True) if isinstance(label, list | dict) else label for label in labels]
+        parts.append(normalize_spelling(labels) if normalize_labels else labels)
+    if len(parts) == 1:
+        return parts[0]
+    cells = zip(*parts, strict=True) if parts else ([""] for _ in range(len(rows)))
+    return [" / ".join(NO_LABEL_STRATUM if label is None else str(label) for label in cell) for cell in cells]
+
+
+def _confidence(rows: Any, llm: str | None, confidence: str | None) -> list[Any] | None:
     """Confidence of the LLM in each row; None without the column."""
     if confidence is not None and confidence not in rows.column_names:
         raise DataError(f"`confidence` {confidence!r} is not a column. Columns: {', '.join(rows.column_names)}.")
@@ -117,39 +144,64 @@ def _with_sample(rows: Any, sample: HumanSample, record: dict[str, Any]) -> Any:
     return sampled
 
 
-def annotation_sheet(rows: Any, sample: HumanSample, *, human: str = "label", llm: str = "llm_label") -> Any:
-    """Build the annotation sheet: row number, digest, texts and an empty label; without the LLM's columns."""
+def annotation_sheet(
+    rows: Any,
+    sample: HumanSample,
+    *,
+    human: str = "label",
+    llm: str = "llm_label",
+    variables: Variables | None = None,
+) -> Any:
+    """Build the annotation sheet: row number, digest, texts and empty labels; without the LLM's columns.
+
+    Args:
+        rows: table returned by `sample_rows`.
+        sample: the sample.
+        human: column of human labels.
+        llm: column of LLM labels.
+        variables: of a codebook; the sheet has a column for each, or only for the one that `llm` names.
+    """
     drawn = rows.select(list(sample.rows))
-    hidden = sorted({*_hidden(drawn, llm), *_recorded_answers(drawn)} - {human})
-    texts = sheet_texts(drawn, human, llm)
+    humans = [each.human for each in asked_variables(variables, human, llm).values()]
+    texts = sheet_texts(drawn, human, llm, variables)
     digests = [row_digest(row, texts) for row in drawn.select_columns(texts)] if texts else [""] * len(drawn)
-    given = label_texts(drawn, human) if human in drawn.column_names else [None] * len(drawn)
-    drawn = drawn.remove_columns([*hidden, *([human] if human in drawn.column_names else [])])
+    given = {name: label_texts(drawn, name) if name in drawn.column_names else [None] * len(drawn) for name in humans}
+    hidden = {*_hidden(drawn, human, llm, variables), *_recorded_answers(drawn), *humans}
+    drawn = drawn.remove_columns([name for name in drawn.column_names if name in hidden])
     order = drawn.column_names
     number = ROW if ROW not in order else f"_{ROW}"
     drawn = drawn.add_column(number, list(sample.rows))
     if DIGEST_COLUMN not in order:
         drawn = drawn.add_column(DIGEST_COLUMN, digests, feature=_text_type())
-    labels = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in given]
-    drawn = drawn.add_column(human, labels, feature=_text_type())
+    for name, values in given.items():
+        labels = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
+        drawn = drawn.add_column(name, labels, feature=_text_type())
     # The digest comes first: programs that do not know byte order marks read it as part of the first name.
-    return drawn.select_columns([DIGEST_COLUMN, number, *(name for name in order if name != DIGEST_COLUMN), human])
+    return drawn.select_columns([DIGEST_COLUMN, number, *(name for name in order if name != DIGEST_COLUMN), *humans])
 
 
-def sheet_texts(rows: Any, human: str, llm: str) -> list[str]:
+def sheet_texts(rows: Any, human: str, llm: str, variables: Variables | None = None) -> list[str]:
     """Text columns of the sheet, which identify a row."""
-    hidden = {*_hidden(rows, llm), human, DIGEST_COLUMN}
+    hidden = {*_hidden(rows, human, llm, variables), DIGEST_COLUMN}
     return [name for name in text_columns(rows.features) if name not in hidden]
 
 
-def _hidden(rows: Any, llm: str) -> list[str]:
-    """Columns hidden from annotators: the LLM's, and the sampling design."""
-    return [name for name in rows.column_names if name in (llm, PROBABILITY) or name.startswith(f"{llm}_")]
+def _hidden(rows: Any, human: str, llm: str, variables: Variables | None) -> list[str]:
+    """Columns without texts for annotators: labels of humans and LLMs, and the sampling design."""
+    known = variables or {}
+    hidden = {PROBABILITY, human, llm, *known, *(each.human for each in known.values())}
+    # Other columns may begin with the name of a variable.
+    hidden |= {f"{name}_{suffix}" for name in known for suffix in COLUMN_SUFFIXES}
+    prefix = None if llm in known else f"{llm}_"
+    return [name for name in rows.column_names if name in hidden or (prefix and name.startswith(prefix))]
 
 
 def _recorded_answers(rows: Any) -> list[str]:
     """Columns with the answers that an LLM label column was read from."""
-    columns = {record.get("annotator", {}).get("column") for record in provenance(rows)}
+    columns = {
+        str(record.get("annotator", {}).get("column")).replace(PLACEHOLDER, str(record["column"]))
+        for record in provenance(rows)
+    }
     return [name for name in rows.column_names if name in columns]
 
 
@@ -166,16 +218,18 @@ def _needs_confidence(design: Design, earlier: Any) -> bool:
     return earlier is not None and earlier.dtype != np.bool_ and len(np.unique(earlier[~np.isnan(earlier)])) > 1
 
 
-def _existing_probabilities(rows: Any, human: str, existing_labels: ExistingLabels | None) -> Any:
+def _existing_probabilities(rows: Any, humans: Sequence[str], existing_labels: ExistingLabels | None) -> Any:
     """Inclusion probabilities of existing human labels, NaN outside the sample; None without any."""
     if PROBABILITY in rows.column_names:
         return np.array(rows[PROBABILITY], dtype=np.float64)
-    labeled = [value is not None for value in label_texts(rows, human)] if human in rows.column_names else []
+    columns = [label_texts(rows, human) for human in humans if human in rows.column_names]
+    labeled = [any(value is not None for value in values) for values in zip(*columns, strict=True)]
     if not any(labeled) or existing_labels == "ignore":
         return None
     if existing_labels is None:
+        names = "`, `".join(humans)
         raise DataError(
-            f"`{human}` has labels in {sum(labeled):,} rows outside any sample: give `--existing-labels random` if "
+            f"`{names}` has labels in {sum(labeled):,} rows outside any sample: give `--existing-labels random` if "
             "these rows were sampled at random, `stratified` if at random within each LLM label, or `ignore` to "
             "leave them out."
         )
