@@ -81,7 +81,7 @@ def sample_rows(
     columns = list(stratify or (asked if len(asked) == 1 else ()))
     if not columns and design == "stratified":
         raise ConfigError(f"`design` is 'stratified': name the strata with `--stratify`, from {', '.join(asked)}.")
-    strata = _strata(rows, columns, normalize_labels)
+    strata = _strata(rows, columns, "stratify" if stratify else "llm", normalize_labels)
     earlier = _existing_probabilities(rows, [each.human for each in asked.values()], existing_labels)
     values = _confidence(rows, next(iter(asked)) if len(asked) == 1 else None, confidence)
     values = values if _needs_confidence(design, earlier) else None
@@ -105,12 +105,12 @@ def asked_variables(variables: Variables | None, human: str, llm: str) -> dict[s
     return dict(variables) if variables and llm not in variables else {llm: TableVariable(llm, human)}
 
 
-def _strata(rows: Any, columns: Sequence[str], normalize_labels: bool) -> list[Any]:
+def _strata(rows: Any, columns: Sequence[str], option: str, normalize_labels: bool) -> list[Any]:
     """Stratum of each row: its label, or its labels of several columns; lists and entities are one value."""
     parts = []
     for column in columns:
         if column not in rows.column_names:
-            raise DataError(f"`{column}` is not a column. Columns: {', '.join(rows.column_names)}.")
+            raise DataError(f"`{option}` {column!r} is not a column. Columns: {', '.join(rows.column_names)}.")
         labels = label_texts(rows, column)
         labels = [json.dumps(label, sort_keys=True) if isinstance(label, list | dict) else label for label in labels]
         parts.append(normalize_spelling(labels) if normalize_labels else labels)
