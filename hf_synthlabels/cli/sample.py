@@ -80,7 +80,7 @@ def sample(
     from hf_synthlabels.publishing import annotation_sheet, open_labeled, sample_rows, write_sampled
     from hf_synthlabels.publishing.label_import import check_sheet
     from hf_synthlabels.publishing.labeled_data import label_options
-    from hf_synthlabels.publishing.sampled_data import EXISTING_LABELS, spelling_warning
+    from hf_synthlabels.publishing.sampled_data import EXISTING_LABELS
     from hf_synthlabels.tables import SHEET_SUFFIXES, WRITABLE, check_output, write_sheet
 
     if existing_labels not in (None, *EXISTING_LABELS):
@@ -93,10 +93,7 @@ def sample(
     for each in asked:
         check_sheet(labeled.rows, sheet, each.human)
         _check_sampled(labeled.rows, output, data, each.human, overwrite=overwrite)
-    strata = [name.strip() for name in stratify.split(",")] if stratify else []
-    if strata and design != "random":
-        raise ConfigError(f"`design` is {design!r}, but `--stratify` makes it stratified: leave one of them out.")
-    design = "stratified" if strata else design
+    strata, design = _strata(stratify, design)
     table, drawn = sample_rows(
         labeled.rows,
         rows,
@@ -112,9 +109,8 @@ def sample(
         stratify=strata,
     )
     _print_sample(drawn, design, seed)
-    notes = [] if normalize_labels else [spelling_warning(labeled.rows, each.human, each.llm) for each in asked]
-    for note in filter(None, notes):
-        print(note)
+    if not normalize_labels:
+        _print_spelling(labeled.rows, asked)
     lines = annotation_sheet(table, drawn, human=human, llm=llm, variables=labeled.variables)
     for file in [*write_sampled(table, output), write_sheet(lines, sheet)]:
         print(f"written: {file}")
@@ -131,6 +127,22 @@ def _asked(labeled: LabeledData, variable: str | None, human: str | None, llm: s
         return list(labeled.variables.values())
     chosen = labeled.of_variable(variable, llm)
     return [replace(chosen.as_variable(), human=human or chosen.human, llm=llm or chosen.llm)]
+
+
+def _strata(stratify: str | None, design: str) -> tuple[list[str], str]:
+    """The columns of the strata, and the design, which they make stratified."""
+    columns = [name.strip() for name in stratify.split(",")] if stratify else []
+    if columns and design not in ("random", "stratified"):
+        raise ConfigError(f"`design` is {design!r}, but `--stratify` makes it stratified: leave one of them out.")
+    return columns, "stratified" if columns else design
+
+
+def _print_spelling(rows: Any, asked: Sequence[TableVariable]) -> None:
+    from hf_synthlabels.publishing.sampled_data import spelling_warning
+
+    for each in asked:
+        if note := spelling_warning(rows, each.human, each.llm):
+            print(note)
 
 
 def _next_options(variable: str | None, asked: Sequence[TableVariable]) -> list[str]:
@@ -172,7 +184,6 @@ def import_labels(
     from hf_synthlabels.publishing import import_labels, open_labeled, write_sampled
     from hf_synthlabels.publishing.codebook_import import import_codebook
     from hf_synthlabels.publishing.labeled_data import label_options
-    from hf_synthlabels.publishing.sampled_data import spelling_warning
     from hf_synthlabels.tables import WRITABLE, ReadOptions, check_output, read_sheet
 
     check_output(output, sources=[sheet], suffixes=WRITABLE, folder=False)
@@ -198,9 +209,8 @@ def import_labels(
         is_changed = any(each.new or each.changed for each in imported.variables.values())
     for name in humans:
         _check_sampled(table, output, data, name, overwrite=overwrite)
-    notes = [] if normalize_labels else [spelling_warning(table, each.human, each.llm) for each in asked]
-    for note in filter(None, notes):
-        print(note)
+    if not normalize_labels:
+        _print_spelling(table, asked)
     for file in write_sampled(table, output):
         print(f"written: {file}")
     if is_changed:

@@ -87,17 +87,19 @@ def sample_rows(
     values = values if _needs_confidence(design, earlier) else None
     sample = draw_sample(strata, n, design=design, confidence=values, allocation=allocation, earlier=earlier, seed=seed)
     is_first = PROBABILITY not in rows.column_names and earlier is not None
-    record: dict[str, Any] = {
-        "human": human if len(asked) == 1 else None,
-        "llm": llm if len(asked) == 1 else None,
-        "allocation": allocation if design == "stratified" else None,
-        "existing_labels": existing_labels if is_first else None,
-    }
-    if variables:
-        record["variables"] = {name: each.human for name, each in asked.items()}
+    record = _record(asked, allocation if design == "stratified" else None, existing_labels if is_first else None)
     if stratify:
         record["stratify"] = columns
     return _with_sample(rows, sample, record), sample
+
+
+def _record(asked: Variables, allocation: str | None, existing_labels: str | None) -> dict[str, Any]:
+    """What the provenance of a sample says about the labels."""
+    name, single = next(iter(asked.items()))
+    record: dict[str, Any] = {"human": None, "llm": None, "allocation": allocation, "existing_labels": existing_labels}
+    if len(asked) == 1:
+        return record | {"human": single.human, "llm": name}
+    return record | {"variables": {name: each.human for name, each in asked.items()}}
 
 
 def asked_variables(variables: Variables | None, human: str, llm: str) -> dict[str, TableVariable]:
