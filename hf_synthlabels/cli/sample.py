@@ -115,10 +115,14 @@ def sample(
     for file in [*write_sampled(table, output), write_sheet(lines, sheet)]:
         print(f"written: {file}")
     columns = _next_options(variable, asked)
-    command = shlex.join(["import-labels", str(output), str(sheet), "-o", str(output), *columns])
-    filled = ", ".join(f"`{each.human}`" for each in asked)
-    print(f"Label in the browser, or fill in {filled} in {sheet} and run: hf-synthlabels {command}")
+    _print_command(asked, sheet, ["import-labels", str(output), str(sheet), "-o", str(output), *columns])
     show_next("sample", *columns, data=output)
+
+
+def _print_command(asked: Sequence[TableVariable], sheet: Path, command: list[str]) -> None:
+    """Say which columns to fill in, and what to run then."""
+    filled = ", ".join(f"`{each.human}`" for each in asked)
+    print(f"Label in the browser, or fill in {filled} in {sheet} and run: hf-synthlabels {shlex.join(command)}")
 
 
 def _asked(labeled: LabeledData, variable: str | None, human: str | None, llm: str | None) -> list[TableVariable]:

@@ -70,33 +70,39 @@ def sample_rows(
         variables: variables of a codebook that share the sample, unless `llm` is one of them.
         stratify: columns whose combinations of values are the strata (default: `llm`).
 
-    Returns:
-        The table with the column, and the sample.
+    Returns: the table with the column, and the sample.
 
     Raises:
         DataError: a column is missing, it is unknown how human labels were sampled, or there are too few rows.
         ConfigError: as in `draw_sample`.
     """
     asked = asked_variables(variables, human, llm)
-    columns = list(stratify or (asked if len(asked) == 1 else ()))
-    if not columns and design == "stratified":
-        raise ConfigError(f"`design` is 'stratified': name the strata with `--stratify`, from {', '.join(asked)}.")
-    strata = _strata(rows, columns, "stratify" if stratify else "llm", normalize_labels)
+    columns, option = _stratum_columns(asked, stratify, design), "stratify" if stratify else "llm"
+    strata = _strata(rows, columns, option, normalize_labels)
     earlier = _existing_probabilities(rows, [each.human for each in asked.values()], existing_labels)
     values = _confidence(rows, next(iter(asked)) if len(asked) == 1 else None, confidence)
     values = values if _needs_confidence(design, earlier) else None
     sample = draw_sample(strata, n, design=design, confidence=values, allocation=allocation, earlier=earlier, seed=seed)
-    is_first = PROBABILITY not in rows.column_names and earlier is not None
-    record = _record(asked, allocation if design == "stratified" else None, existing_labels if is_first else None)
-    if stratify:
-        record["stratify"] = columns
+    existing_labels = existing_labels if PROBABILITY not in rows.column_names and earlier is not None else None
+    record = _record(asked, allocation if design == "stratified" else None, existing_labels, stratify)
     return _with_sample(rows, sample, record), sample
 
 
-def _record(asked: Variables, allocation: str | None, existing_labels: str | None) -> dict[str, Any]:
+def _stratum_columns(asked: Variables, stratify: Sequence[str], design: str) -> list[str]:
+    """The columns of the strata: the named ones, or the LLM labels of the only variable."""
+    if not stratify and len(asked) > 1 and design == "stratified":
+        raise ConfigError(f"`design` is 'stratified': name the strata with `--stratify`, from {', '.join(asked)}.")
+    return list(stratify or (asked if len(asked) == 1 else ()))
+
+
+def _record(
+    asked: Variables, allocation: str | None, existing_labels: str | None, stratify: Sequence[str]
+) -> dict[str, Any]:
     """What the provenance of a sample says about the labels."""
     name, single = next(iter(asked.items()))
     record: dict[str, Any] = {"human": None, "llm": None, "allocation": allocation, "existing_labels": existing_labels}
+    if stratify:
+        record["stratify"] = list(stratify)
     if len(asked) == 1:
         return record | {"human": single.human, "llm": name}
     return record | {"variables": {name: each.human for name, each in asked.items()}}
