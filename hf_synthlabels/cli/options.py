@@ -27,7 +27,7 @@ def existing(name: str, packaged: str | None = None) -> Callable[[Any], Any]:
         if value is None or "://" in path or Path(path).exists():
             return value
         if packaged is not None and not Path(path).suffix:
-            packaged_file(name, packaged, path, ".yaml")
+            packaged_file(packaged.removesuffix("s"), packaged, path, ".yaml")
             return value
         if name == "student" and path.count("/") == 1 and not path.startswith(("/", ".", "~")):
             # A repository on the Hub.

@@ -62,7 +62,7 @@ def test_tables_that_can_not_be_used_are_told(table: Path, tmp_path: Path) -> No
     out = str(tmp_path / "out")
     with pytest.raises(DataError, match=r"`--text` is 'text', which is no column. Name one of: review, verdict"):
         run(str(table), "-o", out)
-    with pytest.raises(DataError, match=r"`data` .* does not exist"):
+    with pytest.raises(ConfigError, match=r"`study` .* does not exist"):
         run(str(tmp_path / "none.csv"), "-o", out)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match=r"`data` .* is not a table"):

@@ -120,7 +120,7 @@ def test_wrong_input_is_one_line_and_sends_nothing(run: Run, hub: HubServer) -> 
         (("dataset", "films.yaml", "user/films", *SAID, "--gate", "x"), "`gate` is 'x'"),
         (("dataset", "none.jsonl", "user/films", *SAID), "`data` 'none.jsonl'"),
         (("dataset", "rows.jsonl", "user/films", *SAID), "has no label column"),
-        (("model", "none", "user/m", *SAID), "is not a folder"),
+        (("model", "none", "user/m", *SAID), "`student` 'none'"),
         (("metric", "none", "user/none"), "does not come with this package"),
         (("metric", "llm_judge", "user/other"), "end it in /llm_judge"),
         (("report", "none.json", "user/r", "--license", "mit"), "`results` 'none.json'"),

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.cli.main import app
-from hf_synthlabels.errors import DataError, SynthLabelsError
+from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.judging.audit.report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, read_report, write_report
@@ -235,5 +235,5 @@ def test_folder_that_is_a_file_is_refused_in_one_line(report: ValidationReport, 
 
 
 def test_report_of_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="`results`"):
         CliRunner().invoke(app, ["report", str(tmp_path / "none.json")], catch_exceptions=False)
