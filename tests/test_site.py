@@ -26,7 +26,7 @@ from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.annotation.recipe.recipe import Output, Recipe
 from hf_synthlabels.annotation.recipe.source_config import Source
-from hf_synthlabels.annotation.recipe.task import ScaleKeys, SubQuestion, Task
+from hf_synthlabels.annotation.recipe.task import LongText, ScaleKeys, SubQuestion, Task
 from hf_synthlabels.clients.config import ClientConfig, Price
 from hf_synthlabels.labels import KINDS, STATUSES, LabelSchema
 from tests.test_architecture import PACKAGE, SUBPACKAGES
@@ -94,6 +94,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`task`": Task,
     "`task.scale`": ScaleKeys,
     "`task.questions.NAME`": SubQuestion,
+    "`task.long_text`": LongText,
     "`task` of a codebook": CodebookTask,
     "`task.variables.NAME`": Variable,
     "`task.variables.NAME.ask_if`": ConditionKeys,

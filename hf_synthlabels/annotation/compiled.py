@@ -92,7 +92,8 @@ class AnnotationJob:
         if selection is not None and selection.method == "nearest":
             nearest = NearestExamples(list(self.examples), selection, prompt.form, selection_encoder(selection))
         samples = self.recipe.annotator.num_samples if num_samples is None else num_samples
-        return Annotator(prompt, client, samples, nearest=nearest, **options)
+        long_text = self.recipe.task.long_text
+        return Annotator(prompt, client, samples, nearest=nearest, long_text=long_text, **options)
 
     def client_use(self, features: Mapping[str, Any]) -> ClientUse:
         """What the job needs from its client."""

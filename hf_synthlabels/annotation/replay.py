@@ -132,6 +132,8 @@ def _text_key(job: AnnotationJob) -> str:
 def _row_lines(job: AnnotationJob, key: str, store: ResponseStore) -> Iterator[RowLines]:
     if key in OWN_FIELDS:
         raise DataError(f"`key` {key!r} is the name of a field of the file itself. Name the column otherwise.")
+    if job.recipe.task.long_text is not None:
+        raise RecipeError("`task.long_text` splits rows, whose answers cannot be exported by row. Remove it.")
     read = _from_single_requests if job.recipe.task.rows_per_call == 1 else _from_shared_requests
     for name, rows in load_source(job.recipe).items():
         if key not in rows.features:

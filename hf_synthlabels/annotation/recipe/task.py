@@ -26,6 +26,14 @@ INSTRUCTIONS: dict[Kind, str] = {
 Order = Literal["fixed", "shuffled"]
 """Shuffled: drawn for each row from its text and `seed`, so that equal inputs give equal orders."""
 
+AGGREGATES: dict[Kind, tuple[str, ...]] = {
+    "text-classification": ("majority",),
+    "multi-label": ("any", "majority"),
+    "text-scale": ("mean",),
+    "token-classification": ("union",),
+}
+"""Rules by which the labels of a text's parts become one."""
+
 RESERVED = ("label", "labels", "answer", "candidates", "reasoning", "row")
 """What the answer names by itself."""
 
@@ -50,6 +58,25 @@ class SubQuestion(StrictModel):
         if isinstance(answers, list) and any(isinstance(answer, bool) for answer in answers):
             raise ValueError("has yes or no, which YAML reads as a truth value. Put them in quotes.")
         return answers
+
+
+class LongText(StrictModel):
+    """How texts that are longer than a limit are labeled."""
+
+    max_tokens: int = Field(ge=10)
+    """Estimated tokens of a text, or of a part of it."""
+    overlap: int = Field(default=0, ge=0)
+    """Estimated tokens that a part repeats from the previous one."""
+    aggregate: Literal["any", "majority", "mean", "union"] | None = None
+    """How the labels of parts become one; without it a longer text fails."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.overlap >= self.max_tokens:
+            raise ValueError(
+                f"`task.long_text.overlap` is {self.overlap}, `max_tokens` {self.max_tokens}. Use a smaller one."
+            )
+        return self
 
 
 class Task(StrictModel):
@@ -81,6 +108,8 @@ class Task(StrictModel):
     """The order in which the prompt lists the labels."""
     seed: int = 0
     """Seed of shuffled orders."""
+    long_text: LongText | None = None
+    """How texts that are longer than a limit are labeled; by default like all others."""
 
     @field_validator("questions")
     @classmethod
@@ -157,6 +186,20 @@ class Task(StrictModel):
             )
         for label, conditions in self.decide.items():
             self._check_line(label, conditions)
+        return self
+
+    @model_validator(mode="after")
+    def _rule_of_the_kind(self) -> Self:
+        if self.long_text is None:
+            return self
+        rules = AGGREGATES.get(self.kind, ())
+        if self.long_text.aggregate not in (None, *rules):
+            raise ValueError(
+                f"`task.long_text.aggregate` is {self.long_text.aggregate!r}. For kind {self.kind!r} "
+                + (f"use {' or '.join(rules)}." if rules else "remove it: labels of parts cannot become one.")
+            )
+        if self.rows_per_call > 1:
+            raise ValueError("`task.long_text` labels the parts of a row. Remove `task.rows_per_call`.")
         return self
 
     def _check_line(self, label: str, conditions: dict[str, str]) -> None:
