@@ -30,8 +30,8 @@ from hf_synthlabels.studies.quickstart.standard_library import AREAS
 from hf_synthlabels.studies.tasks.rows import validation_sample
 from hf_synthlabels.tables import write_text
 
-SMALL_ROWS = DemoRows(pilot=100, train=300, validation=100, test=200)
-"""A small LLM on a CPU takes about a second for several rows."""
+SMALL_ROWS = DemoRows(pilot=100, train=200, validation=100, test=100)
+"""A small LLM on a CPU labels a few rows per second."""
 
 N_STEPS = 5
 Tell = Callable[[str], None]
@@ -73,7 +73,11 @@ class Demo:
             self.tell(f"     The labels do not pass the gate. Next, the annotator gets examples: {self._examples()}.")
         fresh = validation_sample(parts["train"], "label", list(AREAS), self.rows.validation)
         with self._step(f"Second check, on {len(fresh):,} fresh rows: in neither the first check nor the examples"):
-            self._validate(fresh, recipe)
+            second = self._validate(fresh, recipe)
+        if second.gate is not None and second.gate.verdict != "pass":
+            self.tell(
+                "     The labels still do not pass. For your own data, stop here; the demo shows what they cost a student."
+            )
         with self._step("Students: the annotator labels the other rows; each label source trains a small model"):
             self.tell("     The model is a logistic regression on a sentence encoder's vectors.")
             study = write_study(self.folder / "study.yaml", recipe, self.annotator, self.rows)

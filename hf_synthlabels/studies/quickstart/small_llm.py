@@ -24,6 +24,8 @@ PARALLEL = 4
 CONTEXT = 4096
 """Tokens of one request."""
 
+PORT = 18_765
+
 START_S = 120.0
 """Seconds in which the server must answer."""
 
@@ -76,9 +78,7 @@ def serving(path: Path, log: Path) -> Iterator[str]:
     Raises:
         ClientError: the server does not start.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = _free_port()
     with log.open("wb") as output:
         # A program that ends with its standard input does not outlive this one.
         process = subprocess.Popen(
@@ -98,6 +98,19 @@ def serving(path: Path, log: Path) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _free_port() -> int:
+    """The usual port: stored answers are found again only under the same address. If it is taken, any other."""
+    for port in (PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ClientError("No port is free on 127.0.0.1. Close other servers.")
 
 
 def _answers(url: str) -> bool:
