@@ -75,9 +75,7 @@ class Demo:
         with self._step(f"Second check, on {len(fresh):,} fresh rows: in neither the first check nor the examples"):
             second = self._validate(fresh, recipe)
         if second.gate is not None and second.gate.verdict != "pass":
-            self.tell(
-                "     The labels still do not pass. For your own data, stop here; the demo shows what they cost a student."
-            )
+            self.tell("     The labels still do not pass. With your own data, stop here; the demo goes on to compare.")
         with self._step("Students: the annotator labels the other rows; each label source trains a small model"):
             self.tell("     The model is a logistic regression on a sentence encoder's vectors.")
             study = write_study(self.folder / "study.yaml", recipe, self.annotator, self.rows)
