@@ -11,6 +11,7 @@ from datasets import Dataset, Value
 from typer.testing import CliRunner
 
 from hf_synthlabels.annotation import provenance
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import ConfigError, DataError
@@ -20,9 +21,11 @@ from hf_synthlabels.review.codebook.codebook_session import CodebookSession
 from hf_synthlabels.review.codebook.opening import read_review_codebook
 from hf_synthlabels.review.exchange.codebook_export import codebook_examples, codebook_sheet, codebook_table
 from hf_synthlabels.review.review_options import default_store
+from hf_synthlabels.review.review_rows import review_rows
+from hf_synthlabels.review.review_values import read_value
 from tests.review import codebooks
 from tests.review.codebooks import SECRET, answer, codebook_session, written_codebook
-from tests.review.reviewing import ask, serving
+from tests.review.reviewing import SCHEMAS, TEXT, ask, serving
 
 ACTOR = {"start": 0, "end": 7, "text": "Ann Lee", "label": "person"}
 QUIET = {"protest": "no", "violence": 0, "actors": [], "tone": "neutral"}
@@ -251,3 +254,10 @@ def test_the_command_exports_columns_and_refuses_what_has_one_variable(
     with pytest.raises(Exception, match="protest"):
         open_review("data.parquet", ReviewOptions(recipe=recipe))
     assert isinstance(session.review, CodebookReview)
+
+
+def test_a_question_in_the_instructions_is_answered_with_a_span_of_the_text() -> None:
+    columns = {"text": [TEXT], "llm_label": [{"text": "Bob", "start": 20}], "inclusion_probability": [0.5]}
+    rows = review_rows(Dataset.from_dict(columns), schema=SCHEMAS["question-answering"], form=RowForm(("text",)))
+    assert rows.row(0).context == TEXT
+    assert read_value(rows.schema, {"text": "Acme", "start": 9}, rows.row(0).context) == {"text": "Acme", "start": 9}

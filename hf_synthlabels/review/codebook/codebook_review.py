@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from hf_synthlabels.review.codebook.codebook_rows import CodebookRows
+from hf_synthlabels.review.codebook.codebook_rows import CodebookRows, condition_holds
 from hf_synthlabels.review.decision_store import DecisionStore, Event
 from hf_synthlabels.review.review_state import ReviewState
 
@@ -75,11 +75,23 @@ class CodebookReview:
         """Whether an annotator has decided every variable of a row."""
         return len(self.decisions(annotator, row)) == len(self.variables)
 
-    def skipped_variables(self, annotator: str, row: int) -> list[str]:
-        """The variables of a row that apply and that the annotator skipped."""
-        events = self.decisions(annotator, row)
-        applicable = self.rows.applicable({name: event.human_label for name, event in events.items()})
-        return [name for name in applicable if name in events and events[name].action == "skip"]
+    def decided_rows(self, annotator: str) -> set[int]:
+        """The rows in which an annotator has decided every variable."""
+        decisions = [state.annotator(annotator) for state in self.variables.values()]
+        return set.intersection(*({*each.labels, *each.skips} for each in decisions))
+
+    def skipped_rows(self, annotator: str) -> set[int]:
+        """The decided rows in which an annotator skipped an applicable variable."""
+        rows: set[int] = set()
+        for name, condition in self.rows.conditions.items():
+            skips = self.variables[name].annotator(annotator).skips
+            if condition is None:
+                rows.update(skips)
+                continue
+            # A variable with a label applies: others are stored as skipped.
+            labels = self.variables[condition.variable].annotator(annotator).labels
+            rows.update(row for row in skips if row in labels and condition_holds(condition, labels[row].human_label))
+        return rows & self.decided_rows(annotator)
 
     def labels(self, row: int) -> dict[str, Any]:
         """The labels that result from all decisions; without those of variables whose conditions do not hold."""

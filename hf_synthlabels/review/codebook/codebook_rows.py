@@ -61,7 +61,7 @@ class CodebookRows:
         applicable: list[str] = []
         for name, condition in self.conditions.items():
             if condition is None or (
-                condition.variable in applicable and _holds(condition, labels.get(condition.variable))
+                condition.variable in applicable and condition_holds(condition, labels.get(condition.variable))
             ):
                 applicable.append(name)
         return applicable
@@ -125,7 +125,8 @@ def _queue(rows: CodebookRows, options: ReviewOptions) -> NDArray[np.int64]:
     return np.random.default_rng(options.seed).permutation(sampled)
 
 
-def _holds(condition: Condition, label: Any) -> bool:
+def condition_holds(condition: Condition, label: Any) -> bool:
+    """Whether a condition holds, given a label in plain JSON; None for no label."""
     if label is None:
         return False
     return condition.holds(Annotation("labelled", tuple(label) if isinstance(label, list) else label))

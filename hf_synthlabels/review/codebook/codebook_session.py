@@ -53,15 +53,13 @@ class CodebookSession:
     def progress(self, annotator: str) -> dict[str, Any]:
         """Rows in which all variables are decided; a row counts as skipped if an applicable variable does."""
         review, queue = self.review, self.review.rows.queue
-        decisions = review.first.annotator(annotator)
-        decided = [row for row in (*decisions.labels, *decisions.skips) if review.is_decided(annotator, row)]
-        skipped = sum(bool(review.skipped_variables(annotator, row)) for row in decided)
+        decided, skipped = len(review.decided_rows(annotator)), len(review.skipped_rows(annotator))
         return {
             "rows": len(queue),
-            "labeled": len(decided) - skipped,
+            "labeled": decided - skipped,
             "skipped": skipped,
-            "open": max(0, len(queue) - len(decided)),
-            "seconds": seconds_per_row(decisions),
+            "open": max(0, len(queue) - decided),
+            "seconds": seconds_per_row(review.first.annotator(annotator)),
             "agreement": None,
             "mean_error": None,
         }
@@ -94,8 +92,8 @@ class CodebookSession:
     def skipped(self, annotator: str) -> dict[str, Any]:
         """Rows in which the annotator skipped an applicable variable."""
         with self.review.lock:
-            decisions = self.review.first.annotator(annotator)
-            rows = [row for row in (*decisions.skips, *decisions.labels) if self._has_skip(annotator, row)]
+            skipped, decisions = self.review.skipped_rows(annotator), self.review.first.annotator(annotator)
+            rows = [row for row in (*decisions.skips, *decisions.labels) if row in skipped]
         return {"rows": [self.row(annotator, number) for number in rows[:MAX_SKIPPED]]}
 
     def decide(self, decision: Decision) -> dict[str, Any]:
@@ -203,9 +201,6 @@ class CodebookSession:
 
     def _suggestions(self, number: int, labels: dict[str, Any]) -> dict[str, Any]:
         return {name: self.variables[name].suggestion(number, value) for name, value in labels.items()}
-
-    def _has_skip(self, annotator: str, row: int) -> bool:
-        return self.review.is_decided(annotator, row) and bool(self.review.skipped_variables(annotator, row))
 
     def _given(self, events: dict[str, Event]) -> dict[str, Any]:
         labels = {name: event.human_label for name, event in events.items() if event.action == "label"}
