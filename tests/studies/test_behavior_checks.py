@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -162,9 +163,12 @@ def test_command_prints_the_plan_first_and_keeps_to_the_budget(tmp_path: Path) -
         runs = []
         for budget in (1, 1e-9):
             content["annotator"]["budget_usd"] = budget
+            environment = {**os.environ, "HF_SYNTHLABELS_HOME": str(tmp_path / f"home {budget}")}
             (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
             command = [sys.executable, "-m", "hf_synthlabels", "plan", "recipe.yaml", "--check", "4"]
-            runs.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120))
+            runs.append(
+                subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=environment)
+            )
             if budget == 1:
                 # Four rows in three versions, three definitions, five texts about nothing.
                 assert len(server.bodies) == 20
@@ -172,3 +176,6 @@ def test_command_prints_the_plan_first_and_keeps_to_the_budget(tmp_path: Path) -
     assert "checks: 20 requests" in runs[0].stderr
     assert re.search(r"neutral names of classes +llm_label +4 +4 +1\.000", runs[0].stdout)
     assert len(server.bodies) == 20
+    # Rows over the budget say nothing about the model.
+    assert "not enough" in runs[1].stderr
+    assert re.search(r"neutral names of classes +llm_label +0 +0 +-", runs[1].stdout)
