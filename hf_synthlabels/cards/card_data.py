@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -37,6 +37,20 @@ class SplitFacts:
     """Number of rows by status for each label column."""
 
 
+@dataclass(frozen=True, slots=True)
+class VariableFacts:
+    """One variable of a codebook."""
+
+    column: str
+    kind: str
+    instructions: str = ""
+    """Definition of the variable; empty if the recipe is not published."""
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    """Definition of each label, None without one."""
+    condition: str | None = None
+    """When the variable is coded; None for all rows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFacts:
     """Facts for the card of an annotated dataset."""
@@ -48,6 +62,8 @@ class DatasetFacts:
     card: CardFields
     records: tuple[Mapping[str, Any], ...] = ()
     """Provenance record of each label column."""
+    variables: tuple[VariableFacts, ...] = ()
+    """Variables of the codebook; none for a recipe with one label column."""
     description: str = ""
     """Description of the dataset, which may contain the provenance."""
     validations: tuple[ValidationReport, ...] = ()

@@ -11,6 +11,7 @@ from hf_synthlabels.cards import passages
 from hf_synthlabels.cards.card_data import DatasetFacts, SplitFacts
 from hf_synthlabels.cards.markdown import Markdown, code, rendered, table
 from hf_synthlabels.cards.metadata import CARD_TEMPLATE, dataset_metadata
+from hf_synthlabels.cards.variable_tables import definition_table, variable_table
 
 PROMPT_FILE = "annotation/prompt.txt"
 """Path of the complete system prompt in the repository."""
@@ -20,7 +21,7 @@ MAX_PROMPT = 6000
 
 DESIGNS = {
     "random": "by simple random sampling",
-    "stratified": "by stratified random sampling, with the LLM label as stratum",
+    "stratified": "by stratified random sampling, with {strata} as stratum",
     "confidence": "with higher probability where the LLM was less confident",
 }
 
@@ -37,6 +38,8 @@ def dataset_card(facts: DatasetFacts) -> str:
         title=name,
         columns=_columns(facts),
         statuses=_statuses,
+        variables=variable_table(facts),
+        definitions=[(each, definition_table(each)) for each in facts.variables],
         load=_load(facts.repo),
         returned=any(record.get("returned_models") for record in facts.records),
         recipe_hashes=_recipe_hashes(facts),
@@ -55,13 +58,14 @@ def dataset_card(facts: DatasetFacts) -> str:
 def sample_text(sample: Mapping[str, Any]) -> Markdown:
     """Describe a sample of human-labeled rows: size, design, inclusion probabilities and seed."""
     design = str(sample.get("design", "not recorded"))
-    method = DESIGNS.get(design) or f"by the design {code(design)}"
+    columns = " and ".join(f"the value of {code(name)}" for name in sample.get("stratify") or ())
+    method = DESIGNS.get(design, f"by the design {code(design)}").replace("{strata}", columns or "the LLM label")
     if sample.get("allocation") == "equal":
         method += " and equal allocation"
     sentences = [
         f"{_count(sample, 'drawn')} of {_count(sample, 'rows')} rows were sampled for human annotation {method}, "
         f"{_count(sample, 'new')} of them in the last draw (seed {_count(sample, 'seed')}).",
-        f"The human labels are in {code(sample.get('human', 'not recorded'))}.",
+        f"The human labels are in {_human_columns(sample)}.",
     ]
     low, high = sample.get("least_probability"), sample.get("greatest_probability")
     if isinstance(low, int | float) and isinstance(high, int | float):
@@ -72,6 +76,11 @@ def sample_text(sample: Mapping[str, Any]) -> Markdown:
     return Markdown(" ".join(sentences))
 
 
+def _human_columns(sample: Mapping[str, Any]) -> str:
+    variables = sample.get("variables") or {}
+    return ", ".join(map(code, variables.values())) or code(sample.get("human", "not recorded"))
+
+
 def strata_table(sample: Mapping[str, Any]) -> Markdown | None:
     """Return the table of strata of a stratified sample; None for other designs."""
     rows = [
@@ -79,7 +88,11 @@ def strata_table(sample: Mapping[str, Any]) -> Markdown | None:
         for stratum in sample.get("strata") or ()
         if isinstance(stratum, Mapping)
     ]
-    return table(("LLM label", "rows", "sampled"), rows, right=(1, 2)) if rows else None
+    return (
+        table(("stratum" if sample.get("stratify") else "LLM label", "rows", "sampled"), rows, right=(1, 2))
+        if rows
+        else None
+    )
 
 
 def _count(values: Mapping[str, Any], key: str) -> str:

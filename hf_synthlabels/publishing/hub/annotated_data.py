@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from hf_synthlabels.annotation import Recipe, load, provenance, read_recipe, recipe_path
+from hf_synthlabels.annotation import Codebook, Recipe, load, provenance, recipe_path
+from hf_synthlabels.annotation.compiler import read_codebook
 from hf_synthlabels.cards import published_record
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import STATUSES
+from hf_synthlabels.publishing.label_variables import codebook_variables
 from hf_synthlabels.publishing.labeled_data import label_options
 from hf_synthlabels.publishing.sampled_data import SAMPLE_KIND
 from hf_synthlabels.tables import read_records, read_table
@@ -23,7 +25,7 @@ class AnnotatedData:
 
     splits: Mapping[str, Any]
     """Splits by name, as in a `DatasetDict`."""
-    recipe: Recipe | None = None
+    recipe: Recipe | Codebook | None = None
     """Recipe of the labels, if it is published."""
     recipe_text: str | None = None
     """Text of the recipe file; None to serialize the recipe."""
@@ -44,7 +46,7 @@ class AnnotatedData:
         path = Path(data)
         is_recipe = path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix)
         name = data if is_recipe else recipe
-        parsed = None if name is None else read_recipe(name)
+        parsed = None if name is None else read_codebook(name)
         text = None
         if name is not None:
             file = Path(name) if Path(name).is_file() else recipe_path(name)
@@ -52,7 +54,10 @@ class AnnotatedData:
         if is_recipe:
             return cls(dict(load(data)), parsed, text)
         options = label_options()
-        if parsed is not None:
+        if isinstance(parsed, Codebook):
+            humans = [each.human for each in codebook_variables(parsed).values() if each.kind != "text-scale"]
+            options = label_options(None, None, *humans, *parsed.task.columns)
+        elif parsed is not None:
             task = parsed.task
             is_number = task.kind == "text-scale"
             options = label_options(task.human, parsed.output.column, *task.columns, numbers=is_number)

@@ -10,15 +10,20 @@ from typing import Any
 
 import yaml
 
-from hf_synthlabels.annotation import Recipe
-from hf_synthlabels.annotation.compiler import compile_variable
+from hf_synthlabels.annotation import Codebook, Recipe
+from hf_synthlabels.annotation.codebook.codebook_job import CodebookJob
+from hf_synthlabels.annotation.compiler import compile_recipe
+from hf_synthlabels.annotation.prompting.row_inputs import RowText
 from hf_synthlabels.cards import PROMPT_FILE, CardFields, DatasetFacts, SplitFacts, dataset_card
+from hf_synthlabels.cards.card_data import VariableFacts
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.hub.annotated_data import AnnotatedData, count_statuses
 from hf_synthlabels.publishing.hub.commit import checked_repo
 from hf_synthlabels.publishing.hub.upload import HubFile, HubUpload
-from hf_synthlabels.publishing.sampled_data import SAMPLE_KIND
+from hf_synthlabels.publishing.label_variables import recorded_variables
+from hf_synthlabels.publishing.sampled_data import SAMPLE_KIND, label_texts
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
+from hf_synthlabels.statistics.validation.codebook_validation import coded_domain
 
 RECORDS_FILE = "annotation/provenance.json"
 RECIPE_FILE = "annotation/recipe.yaml"
@@ -94,6 +99,7 @@ def _facts(
         card=card,
         records=tuple(record for record in records if record.get("kind") != SAMPLE_KIND),
         samples=tuple(record for record in records if record.get("kind") == SAMPLE_KIND),
+        variables=_variables(data, records),
         description=first.info.description or "",
         validations=tuple(reports),
         prompt=_system_prompt(data.recipe),
@@ -127,20 +133,24 @@ def _validations(
     from datasets import concatenate_datasets
 
     rows = concatenate_datasets(list(data.splits.values()))
-    records = {str(record["column"]): record for entries in data.published_records().values() for record in entries}
+    recorded = [record for entries in data.published_records().values() for record in entries]
+    records = {str(record["column"]): record for record in recorded}
+    variables = recorded_variables(recorded)
     reports = []
     for column in columns if llm is None else [llm]:
-        record = records.get(column, {})
-        human_column = human or record.get("human")
+        known = variables.get(column)
+        human_column = human or (records.get(column, {}).get("human") if known is None else known.human)
         if human_column is None or human_column not in rows.column_names:
             continue
-        recipe = data.recipe if data.recipe is not None and data.recipe.output.column == column else None
+        if known is not None and all(label is None for label in label_texts(rows, human_column)):
+            continue
+        recipe = None if data.recipe is None else data.recipe.variables.get(column)
         report = validate(
-            rows,
+            rows if known is None else coded_domain(rows, variables, column),
             human=human_column,
             llm=column,
             schema=None if recipe is None else recipe.schema_of_labels(),
-            kind=record.get("kind"),
+            kind=records.get(column, {}).get("kind"),
             tokens=None if recipe is None else recipe.task.tokens,
             gate=gate,
         )
@@ -150,11 +160,33 @@ def _validations(
     return reports
 
 
-def _system_prompt(recipe: Recipe | None) -> str:
-    """System prompt of the annotator; empty if none is sent."""
+def _variables(data: AnnotatedData, records: Sequence[Mapping[str, Any]]) -> tuple[VariableFacts, ...]:
+    """The variables of a codebook, with the definitions of its recipe if that is published."""
+    recipes = data.recipe.variables if isinstance(data.recipe, Codebook) else {}
+    facts = []
+    for name, variable in recorded_variables(records).items():
+        recipe, condition = recipes.get(name), variable.condition
+        labels: dict[str, str | None] = {}
+        if recipe is not None:
+            given = recipe.task.labels
+            labels = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
+        text = None if condition is None else f"{condition.variable}: {' or '.join(condition.labels)}"
+        instructions = "" if recipe is None else recipe.task.instructions_or_default()
+        facts.append(VariableFacts(name, variable.kind or "kind not recorded", instructions, labels, text))
+    return tuple(facts)
+
+
+def _system_prompt(recipe: Recipe | Codebook | None) -> str:
+    """System prompt of the annotator, or of each request of a codebook; empty if none is sent."""
     if recipe is None or recipe.annotator.client.kind not in PROMPTED:
         return ""
-    return compile_variable(recipe).prompt().messages("")[0].content
+    job = compile_recipe(recipe)
+    if not isinstance(job, CodebookJob):
+        return job.prompt().messages("")[0].content
+    prompts = job.prompt()
+    systems = [prompts.joint[group].messages(RowText(()))[0] for group in prompts.groups if group in prompts.joint]
+    systems += [prompts.alone[group[0]].messages("")[0] for group in prompts.groups if len(group) == 1]
+    return "\n\n---\n\n".join(system.content for system in systems)
 
 
 def _recipe_files(data: AnnotatedData) -> list[HubFile]:
@@ -163,11 +195,13 @@ def _recipe_files(data: AnnotatedData) -> list[HubFile]:
     if recipe is None:
         return []
     if text is None:
-        content = recipe.model_dump(mode="json", exclude_defaults=True)
+        keys = recipe.keys if isinstance(recipe, Codebook) else recipe
+        content = keys.model_dump(mode="json", exclude_defaults=True, by_alias=True)
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     files = [HubFile(RECIPE_FILE, text.encode())]
-    for name in (recipe.task.guidelines_file, recipe.annotator.examples):
+    guidelines = [each.task.guidelines_file for each in recipe.variables.values()]
+    for name in dict.fromkeys(name for name in (*guidelines, recipe.annotator.examples) if isinstance(name, str)):
         # A file outside the recipe's folder would lie outside the repository.
-        if isinstance(name, str) and "$" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts:
+        if "$" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts:
             files.append(HubFile(f"annotation/{Path(name).as_posix()}", Path(recipe.paths.local(name))))
     return files
