@@ -234,7 +234,7 @@ def test_the_encoding_of_the_rows_is_an_option(folder: Path) -> None:
         *(f"{'film actor' if row % 2 else 'goal match'} {row};{names[row % 2]}" for row in range(40)),
     ]
     (folder / "rows.csv").write_bytes("\n".join(lines).encode("cp1251"))
-    words = ("train", "student.yaml", "--data", "rows.csv", "--label", "topic")
+    words = ("train", "student.yaml", "--data", "rows.csv", "--variable", "topic")
     done = call(*words, "--encoding", "cp1251", "--separator", ";")
     assert done.exit_code == 0, done.output
     assert "кино 16" in done.output
