@@ -48,14 +48,6 @@ RecipeArgument = Annotated[
 ]
 HumanOption = Annotated[str | None, typer.Option(help="Column with human labels (default: the recipe's, or `label`).")]
 LLMOption = Annotated[str | None, typer.Option(help="Column with LLM labels (default: the recipe's, or `llm_label`).")]
-LabelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--label",
-        "--variable",
-        help="Label column, or variable of a codebook (default: the config's, or the column that `annotate` wrote).",
-    ),
-]
 VariableOption = Annotated[
     str | None, typer.Option(help="Variable of a codebook; sets the label columns, task type and label names.")
 ]

@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_synthlabels.cli.help import SAMPLE_ROWS, show_next
-from hf_synthlabels.cli.options import (
-    EncodingOption,
-    LabelOption,
-    OverwriteOption,
-    SeparatorOption,
-    StudentArgument,
-    existing,
-)
+from hf_synthlabels.cli.options import EncodingOption, OverwriteOption, SeparatorOption, StudentArgument, existing
 from hf_synthlabels.errors import ConfigError, DataError, import_extra
 
 if TYPE_CHECKING:
@@ -51,7 +44,9 @@ def train(
         str | None,
         typer.Option(help="Labeled file or folder, instead of the one in the config.", callback=existing("data")),
     ] = None,
-    label: LabelOption = None,
+    label: Annotated[
+        str | None, typer.Option("--label", "--variable", help="Label column or codebook variable.")
+    ] = None,
     grid: Annotated[Path | None, typer.Option(help="Grid file instead: `student`, `data` and `grid`.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Output folder. Default: the config's, or `grid` for a grid.")
