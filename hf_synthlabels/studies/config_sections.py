@@ -173,6 +173,8 @@ class TaskKeys(StrictModel):
     """A task: a recipe, which names kind, labels, texts and human column, and its rows."""
 
     recipe: str
+    variable: str | None = None
+    """Which variable of a recipe with several; its labels come from the requests that `task.group` makes."""
     train: Part = Part()
     test: Part
     """Rows with human labels that every student is tested on; they train none."""

@@ -221,7 +221,7 @@ def plan_requests(study: Study) -> list[PlannedRequests]:
                 labels = source if prompt == NO_PROMPT else f"{source}/{prompt}"
                 if (source, prompt) in wanted:
                     found += [
-                        PlannedRequests(f"{labels}, {name}, {part}", plan_rows(recipe, rows))
+                        PlannedRequests(f"{labels}, {name}, {part}", plan_rows(recipe.codebook or recipe, rows))
                         for part, rows in parts.items()
                         if len(rows)
                     ]

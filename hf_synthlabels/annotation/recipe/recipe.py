@@ -46,6 +46,8 @@ class Recipe(StrictModel):
     engine: Engine = Engine()
     folder: Path | str | None = Field(default=None, exclude=True)
     """Where the recipe was read, as a folder or an address: paths in it are relative to it."""
+    codebook: Any = Field(default=None, exclude=True)
+    """The codebook that requests the label with other variables; None for requests of this label alone."""
 
     @field_validator("name")
     @classmethod
@@ -190,6 +192,8 @@ class Recipe(StrictModel):
         for key in ("encoding", "separator", "data_dir", "columns", "features", "options"):
             if not content["source"][key]:
                 del content["source"][key]
+        if self.codebook is not None:
+            content["codebook"] = self.codebook.fingerprint()
         if isinstance(labels := content["task"]["labels"], dict):
             # The codes of the label column follow the order of its names, which sorted keys would lose.
             content["task"]["labels"] = list(labels.items())

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe
-from hf_synthlabels.annotation.compiler import compile_variable
+from hf_synthlabels.annotation.compiler import compile_recipe, compile_variable
 from hf_synthlabels.annotation.planning.dry_run import dry_run
 from hf_synthlabels.annotation.recipe.source import needed_columns
 from hf_synthlabels.clients import ResponseStore, Usage
@@ -47,8 +47,9 @@ class AnswerCost:
 def answer_cost(recipe: Recipe, rows: Dataset) -> AnswerCost:
     """Tokens and money of a recipe's answers to some rows, from the response store.
 
-    It is the same whether the answers were asked for in this run or in an earlier one. Answers that are not stored,
-    such as truncated ones, are asked for again by each run, so they are not part of it.
+    Of a codebook, each variable has an equal share of them. They are the same whether the answers were asked for in
+    this run or in an earlier one. Answers that are not stored, such as truncated ones, are asked for again by each run,
+    so they are not part of it.
     """
     if recipe.annotator.client.kind not in STORED_CLIENTS:
         # An encoder in this process costs nothing; what recorded answers cost was never recorded.
@@ -59,7 +60,8 @@ def answer_cost(recipe: Recipe, rows: Dataset) -> AnswerCost:
         if form is None:
             return AnswerCost()
         asked = rows.select_columns(needed_columns(recipe, rows.features))
-        keys.update((key, None) for _, key in dry_run(compile_variable(recipe), form).requests(asked))
+        job = compile_recipe(recipe.codebook or recipe)
+        keys.update((key, None) for _, key in dry_run(job, form).requests(asked))
         answers = store.get(keys)
     usages = [Usage(**answer["usage"]) for answer in answers.values()]
     models = tuple(sorted({str(answer["model"]) for answer in answers.values() if answer["model"]}))
@@ -68,7 +70,9 @@ def answer_cost(recipe: Recipe, rows: Dataset) -> AnswerCost:
     if recipe.annotator.client.kind == "openai":
         price = recipe.annotator.client.resolved_price
         usd = None if price is None else price.usd(total, batch=recipe.annotator.client.batch, requests=len(usages))
-    return AnswerCost(len(usages), total.prompt_tokens, total.completion_tokens, usd, models)
+    size = len(job.variables)
+    prompt_tokens, completion_tokens = round(total.prompt_tokens / size), round(total.completion_tokens / size)
+    return AnswerCost(len(usages), prompt_tokens, completion_tokens, None if usd is None else usd / size, models)
 
 
 class SecondsBook:

@@ -70,9 +70,9 @@ def asked(
     Raises:
         SynthLabelsError: as `annotate` says.
     """
-    labelled = annotate(rows, recipe, progress=part)
+    labelled = annotate(rows, recipe.codebook or recipe, progress=part)
     column = recipe.output.column
-    record = provenance(labelled)[-1]
+    record = next(entry for entry in reversed(provenance(labelled)) if entry["column"] == column)
     confidence, probs = (_column(labelled, f"{column}_{name}") for name in ("confidence", "probs"))
     usd, seconds = None if cost is None else cost.usd, None if cost is None else cost.s
     spent = answer_cost(recipe, rows)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation import Recipe, recipe_path
+from hf_synthlabels.annotation import Codebook, Recipe, read_codebook, read_recipe, recipe_path
 from hf_synthlabels.annotation.recipe.strict_yaml import read_yaml
 from hf_synthlabels.errors import RecipeError, StudyError
 from hf_synthlabels.studies.config import Study
@@ -23,13 +23,32 @@ def recipe_file(recipe: str, folder: Path | None) -> Path:
     return beside if beside.is_file() else recipe_path(recipe)
 
 
-def changed_recipe(file: Path, changes: Mapping[str, Mapping[str, Any]], origin: str) -> Recipe:
+def task_recipe(study: Study, task: str) -> Recipe:
+    """The recipe of a task, or of its variable.
+
+    Raises:
+        RecipeError: the recipe cannot be read, or `variable` is missing or is none of its variables.
+    """
+    keys = study.tasks[task]
+    return in_codebook(read_codebook(recipe_file(keys.recipe, study.folder)), keys.variable)
+
+
+def in_codebook(read: Recipe | Codebook, variable: str | None) -> Recipe:
+    """The recipe of a variable, which is requested as its codebook says."""
+    recipe = read_recipe(read, variable)
+    return recipe if isinstance(read, Recipe) else recipe.model_copy(update={"codebook": read})
+
+
+def changed_recipe(
+    file: Path, changes: Mapping[str, Mapping[str, Any]], origin: str, variable: str | None = None
+) -> Recipe:
     """A recipe with other keys in its `task` and `annotator`.
 
     Args:
         file: of the recipe.
         changes: keys by section.
         origin: which part of the study changes it, for errors.
+        variable: which variable of a recipe with several.
 
     Raises:
         StudyError: a change is of another section.
@@ -41,7 +60,10 @@ def changed_recipe(file: Path, changes: Mapping[str, Mapping[str, Any]], origin:
     if not isinstance(content, dict):
         raise RecipeError(f"{file.name}: a recipe is a mapping with `name`, `source`, `task` and `annotator`.")
     parts = {part: {**(content.get(part) or {}), **changed} for part, changed in changes.items()}
-    return Recipe.from_dict({**content, **parts}, folder=file.parent, origin=origin)
+    changed = {**content, **parts}
+    is_codebook = "variables" in (changed.get("task") or {})
+    kind = Codebook if is_codebook else Recipe
+    return in_codebook(kind.from_dict(changed, folder=file.parent, origin=origin), variable)
 
 
 def check_same_labels(recipe: Recipe, first: Recipe, origin: str, other: str) -> None:
@@ -69,7 +91,7 @@ def annotator_recipes(study: Study, task: str) -> dict[tuple[str, str], Recipe]:
         StudyError: one gives other labels than the task's recipe.
         RecipeError: one cannot be read.
     """
-    first = Recipe.from_yaml(recipe_file(study.tasks[task].recipe, study.folder))
+    first = task_recipe(study, task)
     made = {}
     for source, keys in study.task_sources(task).items():
         if not keys.is_annotator:
@@ -93,4 +115,5 @@ def _recipe_of(study: Study, task: str, keys: SourceKeys, prompt: str, origin: s
         for part in ("task", "annotator")
         if getattr(keys, part) or part in ways
     }
-    return changed_recipe(recipe_file(keys.recipe or study.tasks[task].recipe, study.folder), changes, origin)
+    file = recipe_file(keys.recipe or study.tasks[task].recipe, study.folder)
+    return changed_recipe(file, changes, origin, study.tasks[task].variable)

@@ -28,7 +28,7 @@ from hf_synthlabels.studies.tasks.annotator_costs import request_summary
 from hf_synthlabels.studies.tasks.conditions import planned_cells
 from hf_synthlabels.studies.tasks.label_agreement import label_agreement
 from hf_synthlabels.studies.tasks.label_sources import Labels, LabelStore, asked, source_labels
-from hf_synthlabels.studies.tasks.recipes import annotator_recipes, recipe_file
+from hf_synthlabels.studies.tasks.recipes import annotator_recipes, task_recipe
 from hf_synthlabels.studies.tasks.rows import SAMPLE_SEED, HumanValues, draw_rows, human_values
 from hf_synthlabels.studies.tasks.splits import Parts, check_sums, split_rows, training_order
 from hf_synthlabels.studies.tasks.training_tables import _share, _tables
@@ -190,7 +190,7 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
     """
     keys = study.tasks[name]
     recipes = annotator_recipes(study, name)
-    recipe = Recipe.from_yaml(recipe_file(keys.recipe, study.folder))
+    recipe = task_recipe(study, name)
     schema = recipe.schema_of_labels()
     splits = load_source(recipe)
     check_sums(name, keys.sha256, recipe)
