@@ -31,6 +31,8 @@ def with_not_coded(rows: Any, variables: Variables) -> tuple[Any, list[str]]:
         if variable.condition is not None and variable.kind_in(rows) in CHOICES
         if {variable.human, f"{name}_status"} <= present
     ]
+    if not names:
+        return rows, []
     absent = not_coded(rows, variables)
     description = rows.info.description
     for name in names:

@@ -13,7 +13,13 @@ from hf_synthlabels.labels.spelling import folded_name
 from hf_synthlabels.statistics.agreement.answers import exact_match
 from hf_synthlabels.statistics.arrays import Mask
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY
-from hf_synthlabels.statistics.validation.dataset_columns import Table, column_feature, feature_kind, read_names
+from hf_synthlabels.statistics.validation.dataset_columns import (
+    Table,
+    column_feature,
+    column_values,
+    feature_kind,
+    read_names,
+)
 from hf_synthlabels.statistics.validation.label_columns import label_names, read_label
 from hf_synthlabels.statistics.validation.task_agreement import NAMED, label_columns
 
@@ -65,7 +71,7 @@ def not_coded(table: Table, variables: Variables) -> dict[str, Mask]:
     """
     columns = set(table.column_names or ())
     masks: dict[str, Mask] = {}
-    size = len(list(table[next(iter(columns))])) if columns else 0
+    size = len(column_values(table, next(iter(variables.values())).llm)) if variables else 0
 
     def visit(name: str) -> Mask:
         if name not in masks:
