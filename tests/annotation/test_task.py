@@ -12,7 +12,7 @@ from datasets.data_files import DataFilesDict, DataFilesList
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.builder import SynthLabelsConfig
-from hf_synthlabels.annotation.compiler import compile_recipe, open_annotator
+from hf_synthlabels.annotation.compiler import compile_variable, open_annotator
 from hf_synthlabels.annotation.provenance import record
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.errors import RecipeError
@@ -165,7 +165,7 @@ def test_examples_stand_as_human_labels_do(subtests: pytest.Subtests, tmp_path: 
             with subtests.test(repr((task, example, shown, in_file))):
                 (tmp_path / "shown.jsonl").write_text(json.dumps(example) + "\n", encoding="utf-8")
                 made = recipe(tmp_path, task, examples="shown.jsonl" if in_file else [example])
-                messages = compile_recipe(made).prompt().messages("a row")
+                messages = compile_variable(made).prompt().messages("a row")
                 assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
                 assert messages[2].content == shown
 
@@ -175,7 +175,7 @@ def test_human_labels_of_example_rows_are_read_whatever_the_text_column(tmp_path
     line = {column: "a scene", "label": "sport", "gold": "film", "id": 7}
     (tmp_path / "shown.jsonl").write_text(json.dumps(line), encoding="utf-8")
     made = recipe(tmp_path, {**CHOICE, "text": column, "human": "gold"}, examples="shown.jsonl")
-    assert [message.content for message in compile_recipe(made).prompt().messages("x")[1:3]] == [
+    assert [message.content for message in compile_variable(made).prompt().messages("x")[1:3]] == [
         "<text>\na scene\n</text>",
         "film",
     ]
@@ -185,7 +185,7 @@ def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> Non
     lines = [{"id": 7, "one": "x", "two": "y", "label": "same"}, {"id": 8, "one": "x", "two": "z", "gold": "other"}]
     (tmp_path / "shown.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     made = recipe(tmp_path, {**PAIR, "human": "gold"}, examples="shown.jsonl")
-    assert [message.content for message in compile_recipe(made).prompt().messages("a row")[1:5]] == [
+    assert [message.content for message in compile_variable(made).prompt().messages("a row")[1:5]] == [
         "<one>\nx\n</one>\n<two>\ny\n</two>",
         "same",
         "<one>\nx\n</one>\n<two>\nz\n</two>",
@@ -221,7 +221,7 @@ def test_examples_that_can_not_be_shown(subtests: pytest.Subtests, tmp_path: Pat
         with subtests.test(repr((task, example, message))):
             made = recipe(tmp_path, task, examples=[example])
             with pytest.raises(RecipeError) as caught:
-                compile_recipe(made).prompt()
+                compile_variable(made).prompt()
             assert message in str(caught.value)
             assert str(caught.value).startswith("`annotator.examples` ")
             assert "\n" not in str(caught.value)
@@ -241,7 +241,7 @@ def test_examples_of_every_strategy_are_in_the_form_of_the_answer(tmp_path: Path
     for name, keys in strategies.items():
         for form in ("text", "json_schema"):
             made = recipe(tmp_path, {**CHOICE, **keys}, examples=[example], response_format=form)
-            shown[name, form] = compile_recipe(made).prompt().messages("a row")[2].content
+            shown[name, form] = compile_variable(made).prompt().messages("a row")[2].content
     assert shown == {
         ("reasoning", "text"): "It moves.\nlabel: film",
         ("reasoning", "json_schema"): '{"reasoning": "It moves.", "label": "film"}',
@@ -274,11 +274,11 @@ def test_an_edit_of_the_codebook_is_another_table_and_another_prompt(tmp_path: P
         encoding="utf-8",
     )
     made = Recipe.from_yaml(tmp_path / "recipe.yaml")
-    system = compile_recipe(made).prompt().messages("x")[0].content
+    system = compile_variable(made).prompt().messages("x")[0].content
     assert "Guidelines:\nIn short.\n\nA film of a match is film.\n" in system
-    before = (compile_recipe(made).prompt().fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
+    before = (compile_variable(made).prompt().fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
     (tmp_path / "book.md").write_text("A film of a match is sport.\n", encoding="utf-8")
-    after = (compile_recipe(made).prompt().fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
+    after = (compile_variable(made).prompt().fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
     assert not set(before) & set(after)
 
 
@@ -287,12 +287,12 @@ def test_where_labels_come_from_names_strategy_selection_examples_and_codebook(t
     task = {**CHOICE, "questions": QUESTIONS, "guidelines": "Films move."}
     selection = {"method": "random", "count": 4, "seed": 3}
     made = recipe(tmp_path, task, examples=examples, example_selection=selection)
-    entry = record(compile_recipe(made), RunStats(), seconds=0.5)
+    entry = record(compile_variable(made), RunStats(), seconds=0.5)
     assert entry["strategy"] == {"questions": {"moving": {"ask": "Do pictures move?", "answers": ["yes", "no"]}}}
     assert entry["annotator"]["example_selection"] == {**selection, "encoder": None}
     assert entry["examples"] == 4
     assert entry["guidelines_hash"] == hashlib.sha256(b"Films move.").hexdigest()[:16]
-    plain = record(compile_recipe(recipe(tmp_path, CHOICE)), RunStats(), seconds=0.5)
+    plain = record(compile_variable(recipe(tmp_path, CHOICE)), RunStats(), seconds=0.5)
     assert (plain["strategy"], plain["examples"], plain["guidelines_hash"]) == ({}, 0, None)
 
 
@@ -319,7 +319,7 @@ def test_what_is_asked_for_is_what_is_read(subtests: pytest.Subtests, tmp_path: 
     for strategy, form, words in cases:
         with subtests.test(repr((strategy, form, words))):
             made = recipe(tmp_path, {**CHOICE, **strategy}, response_format=form)
-            assert words in compile_recipe(made).prompt().messages("x")[0].content
+            assert words in compile_variable(made).prompt().messages("x")[0].content
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_a_codebook_that_can_not_be_read(tmp_path: Path, content: bytes | None, 
         (tmp_path / "book.md").write_bytes(content)
     made = recipe(tmp_path, {**CHOICE, "guidelines_file": "book.md"})
     with pytest.raises(RecipeError) as caught:
-        compile_recipe(made).prompt()
+        compile_variable(made).prompt()
     assert str(caught.value) == (f"`task.guidelines_file` {str(tmp_path / 'book.md')!r} cannot be read: {reason}.")
 
 
@@ -341,7 +341,7 @@ def test_an_encoder_learns_from_rows_and_codes(tmp_path: Path) -> None:
         {"row": {"one": "It rains.", "two": "He sings."}, "label": "other"},
     ]
     made = recipe(tmp_path, PAIR, client="embedding", model=None, examples=examples)
-    with open_annotator(compile_recipe(made), {}) as annotator:
+    with open_annotator(compile_variable(made), {}) as annotator:
         found = list(annotator.annotate(example["row"] for example in examples))
     assert [annotation.label for annotation in found] == ["same", "other"]
 

@@ -23,7 +23,7 @@ from hf_synthlabels.publishing.report.export_files import csv_text, figure_table
 from hf_synthlabels.publishing.report.figures import draw
 from hf_synthlabels.publishing.report.page_values import page_from_json, page_to_json
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.statistics.exhibits import Section, Table
+from hf_synthlabels.statistics.exhibits import Section, Table, Value
 from tests.publishing.exhibits import COUNTS, CURVES, INTERVALS, MARKUP, SECTIONS, TABLE, near
 
 PAGE = Page(
@@ -129,7 +129,8 @@ def test_head_of_a_column_says_the_n_that_all_have(page: Elements) -> None:
 def test_only_a_table_that_is_wider_than_a_sheet_lies_across() -> None:
     words = ("data", *("some words", "1,234", "0.123") * 3)
     narrow = Table("narrow", "Narrow", tuple(f"column {place}" for place in range(10)), (words,) * 2)
-    broad = Table("broad", "Broad", tuple(f"column {place}" for place in range(10)), (("data", *[near(0.5)] * 9),) * 2)
+    intervals: tuple[Value, ...] = ("data", *[near(0.5)] * 9)
+    broad = Table("broad", "Broad", tuple(f"column {place}" for place in range(10)), (intervals,) * 2)
     found = Elements(render_page(Page("x", (Section("s", "S", "", (narrow, broad)),))))
     across = [each["aria-labelledby"] for each in found.named("div") if each.get("class") == "wide broad"]
     assert across == ["broad--caption"]

@@ -23,7 +23,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, provenance, read_recipe
-from hf_synthlabels.annotation.compiler import compile_recipe
+from hf_synthlabels.annotation.compiler import compile_variable
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import STATUSES
@@ -78,7 +78,7 @@ def recipe(model: str, base_url: str | None, **annotator: Any) -> dict[str, Any]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a model that has learnt the rows by heart."""
-    prompt = compile_recipe(read_recipe(recipe("tiny", None))).prompt()
+    prompt = compile_variable(read_recipe(recipe("tiny", None))).prompt()
     lessons = {
         chat_text(*((message.role, message.content) for message in prompt.messages(text))): answer
         for text, answer in SAID.items()

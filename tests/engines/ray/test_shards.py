@@ -14,7 +14,7 @@ import pytest
 from datasets import Features
 
 from hf_synthlabels.annotation import Recipe, RunStats
-from hf_synthlabels.annotation.compiler import compile_recipe
+from hf_synthlabels.annotation.compiler import compile_variable
 from hf_synthlabels.engines.ray.job import Job, Shard, is_complete, job_fingerprint, prepare, row_ids
 from hf_synthlabels.engines.ray.job_files import (
     ROW_ID,
@@ -49,7 +49,7 @@ def recipe(folder: Path, count: int = 10, **parts: dict[str, Any]) -> Recipe:
 
 
 def fingerprint(recipe: Recipe) -> str:
-    return job_fingerprint(compile_recipe(recipe))
+    return job_fingerprint(compile_variable(recipe))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_another_source_is_another_job(tmp_path: Path) -> None:
 
 def test_the_source_is_split_into_shards_once(tmp_path: Path, output: Folder) -> None:
     plan = recipe(tmp_path, count=10, engine={"rows_per_shard": 4})
-    job = prepare(compile_recipe(plan), output, actors=2)
+    job = prepare(compile_variable(plan), output, actors=2)
     assert [(shard.name, shard.first, shard.rows) for shard in job.shards] == [
         ("train-00000", 0, 4),
         ("train-00001", 4, 4),
@@ -102,7 +102,7 @@ def test_the_source_is_split_into_shards_once(tmp_path: Path, output: Folder) ->
     assert list(Features.from_arrow_schema(job.source(job.shards[0]).schema)) == ["id", "text"]
     # With the files gone the shards are still those that were cut.
     job.folder.remove("source")
-    assert prepare(compile_recipe(recipe(tmp_path, count=10, engine={"rows_per_shard": 3})), output, actors=5) == job
+    assert prepare(compile_variable(recipe(tmp_path, count=10, engine={"rows_per_shard": 3})), output, actors=5) == job
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,15 @@ def test_the_source_is_split_into_shards_once(tmp_path: Path, output: Folder) ->
     ],
 )
 def test_the_size_of_a_shard(tmp_path: Path, output: Folder, rows: int, actors: int, at_once: int, size: int) -> None:
-    job = prepare(compile_recipe(recipe(tmp_path, count=rows, task={"rows_per_call": at_once})), output, actors=actors)
+    job = prepare(
+        compile_variable(recipe(tmp_path, count=rows, task={"rows_per_call": at_once})), output, actors=actors
+    )
     assert job.shards[0].rows == size
     assert sum(shard.rows for shard in job.shards) == rows
 
 
 def test_row_ids_are_places_or_the_values_of_a_column(tmp_path: Path, output: Folder) -> None:
-    job = prepare(compile_recipe(recipe(tmp_path, engine={"rows_per_shard": 4, "id": "id"})), output, actors=1)
+    job = prepare(compile_variable(recipe(tmp_path, engine={"rows_per_shard": 4, "id": "id"})), output, actors=1)
     rows, shard = job.source(job.shards[1]), job.shards[1]
     assert row_ids(rows, shard, None) == ["4", "5", "6", "7"]
     assert row_ids(rows, shard, job.id_column) == ["r4", "r5", "r6", "r7"]
@@ -145,7 +147,7 @@ def test_row_ids_must_be_unique(tmp_path: Path, output: Folder, rows: list[dict[
     plan = recipe(tmp_path, engine={"id": "id"})
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=message):
-        prepare(compile_recipe(plan), output, actors=1)
+        prepare(compile_variable(plan), output, actors=1)
     # Nothing is left that a later call could take for a job.
     assert output.read_json(f"_work/{fingerprint(plan)}/manifest.json") is None
 
@@ -154,7 +156,7 @@ def test_an_existing_label_column_is_an_error_before_any_request(tmp_path: Path,
     plan = recipe(tmp_path)
     (tmp_path / "rows.jsonl").write_text('{"text": "a", "llm_label": "b"}\n', encoding="utf-8")
     with pytest.raises(RecipeError, match="would overwrite the source's column 'llm_label'"):
-        prepare(compile_recipe(plan), output, actors=1)
+        prepare(compile_variable(plan), output, actors=1)
 
 
 def labels(**statuses: str) -> pa.Table:
@@ -204,7 +206,7 @@ def test_shards_end_between_two_calls(tmp_path: Path, output: Folder) -> None:
     plan = recipe(tmp_path, task={"rows_per_call": 2}, engine={"rows_per_shard": 3})
     texts = ["", "a", "b", "", "c", "d", "", "e", "f", "g"]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    job = prepare(compile_recipe(plan), output, actors=1)
+    job = prepare(compile_variable(plan), output, actors=1)
     # Two calls of two each are the next above three rows: abcd, and what is left.
     assert [job.source(shard).column("text").to_pylist() for shard in job.shards] == [texts[:6], texts[6:]]
     assert [(shard.first, shard.rows) for shard in job.shards] == [(0, 6), (6, 4)]
@@ -257,7 +259,7 @@ def test_a_portable_recipe_has_the_same_prompt(tmp_path: Path, selection: dict[s
         task={"guidelines": "Be brief.", "guidelines_file": "guide.md"},
         annotator={"examples": "shown.jsonl", "example_selection": selection},
     )
-    job = compile_recipe(plan)
+    job = compile_variable(plan)
     here = job.prompt()
     shipped = pickle.loads(pickle.dumps(job))
     guide.unlink()
@@ -271,9 +273,9 @@ def test_a_portable_recipe_has_the_same_prompt(tmp_path: Path, selection: dict[s
 def test_paths_of_a_portable_recipe_are_absolute(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     local = recipe(tmp_path, annotator={"client": "embedding", "model": "model"})
-    assert compile_recipe(local).client.model == str(tmp_path / "model")
+    assert compile_variable(local).client.model == str(tmp_path / "model")
     recorded = recipe(tmp_path, annotator={"client": "recorded", "model": None, "file": "said.jsonl", "key": "id"})
-    assert compile_recipe(recorded).client.file == str(tmp_path / "said.jsonl")
+    assert compile_variable(recorded).client.file == str(tmp_path / "said.jsonl")
 
 
 def test_batches_are_for_one_machine(tmp_path: Path) -> None:
@@ -296,7 +298,7 @@ def test_errors_of_a_worker_name_its_machine(output: Folder) -> None:
 
 def test_a_machine_with_another_version_is_an_error(output: Folder, tmp_path: Path) -> None:
     work = LabelShards(
-        Assignment(Job(output, "films-1", ()), compile_recipe(recipe(tmp_path)), version="0.0.7"),
+        Assignment(Job(output, "films-1", ()), compile_variable(recipe(tmp_path)), version="0.0.7"),
         RemoteBudgetActor(None),
     )
     outcome = work(shard_item(Shard("train", 0, 0, 1), []))
