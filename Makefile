@@ -21,7 +21,7 @@ $(DEMO_STAMP): pyproject.toml constraints.txt
 
 # Everything else, for the tests and the documentation.
 $(STAMP): $(DEMO_STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,embedded,excel,noise,report,scores,ray,search,app,onnx,docs,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,embedded,excel,noise,report,scores,ray,search,app,onnx,batch,metrics,docs,dev]'
 	@touch $(STAMP)
 
 demo: $(DEMO_STAMP)
