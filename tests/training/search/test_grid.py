@@ -260,12 +260,15 @@ def test_a_killed_grid_goes_on_where_it_was(grid_file: Make, toy: Callable[..., 
     assert len(list(runs.glob("*.json"))) == 4
 
 
-def test_command_takes_a_student_or_a_grid() -> None:
+def test_command_takes_a_student_or_a_grid(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from hf_synthlabels.cli.main import app
 
-    for arguments in ([], ["student.yaml", "--grid", "grid.yaml"]):
+    files = [tmp_path / name for name in ("student.yaml", "grid.yaml")]
+    for file in files:
+        file.write_text("")
+    for arguments in ([], [str(files[0]), "--grid", str(files[1])]):
         done = CliRunner().invoke(app, ["train", *arguments])
         assert isinstance(done.exception, ConfigError)
         assert "`train`" in str(done.exception)
