@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from hf_synthlabels.errors import DataError
+from hf_synthlabels.errors import DataError, import_extra
 from hf_synthlabels.tables.atomic import atomic_path
 from hf_synthlabels.tables.columns import cell_text, named_rows
 from hf_synthlabels.tables.formats import WRITABLE
@@ -53,6 +53,7 @@ def check_output(
         folder: Whether a path without a suffix is valid, as a folder of Parquet files.
 
     Raises:
+        MissingExtraError: An Excel file is to be written, and openpyxl is not installed.
         DataError: The suffix is unknown, a folder has the file's name or vice versa, the path is one of the sources, or
             the folder is not writable.
     """
@@ -61,6 +62,9 @@ def check_output(
     if (is_folder and not folder) or (not is_folder and target.suffix.lower() not in suffixes):
         also = " or a folder" if folder else ""
         raise DataError(f"`output` {target.name!r} has an unknown format: use {', '.join(suffixes)}{also}.")
+    if target.suffix.lower() == ".xlsx":
+        # Before any label is paid for.
+        import_extra("openpyxl", "excel")
     if not is_folder and target.is_dir():
         raise DataError(f"`output` {str(path)!r} is a folder: choose a file name.")
     if is_folder and target.is_file():
