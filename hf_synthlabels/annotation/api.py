@@ -14,6 +14,7 @@ import datasets
 import pyarrow as pa
 from datasets.utils.py_utils import map_nested
 
+from hf_synthlabels.annotation.codebook.source_recipe import variable_sections
 from hf_synthlabels.annotation.compiler import Job, RecipeLike, compile_recipe, open_annotator
 from hf_synthlabels.annotation.provenance import carry_over, provenance, records
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
@@ -148,8 +149,8 @@ def _annotated(rows: Any, job: Job, client: ChatClient | None, progress: Progres
     check_columns(named_columns(job.recipe), rows.features or [], "the data set")
     if isinstance(rows, datasets.IterableDataset):
         return _annotated_stream(rows, job, client)
-    for variable in job.recipe.variables.values():
-        check_human_labels(variable, rows, "the data set")
+    for section, variable in variable_sections(job.recipe).items():
+        check_human_labels(variable, rows, "the data set", section)
     return _annotated_table(rows, job, client, progress)
 
 

@@ -53,3 +53,10 @@ class SourceRecipe(Protocol):
 def has_numbers(recipe: SourceRecipe) -> bool:
     """Whether a column of labels has numbers."""
     return any(variable.task.kind == "text-scale" for variable in recipe.variables.values())
+
+
+def variable_sections(recipe: SourceRecipe) -> dict[str, Recipe]:
+    """The recipe of each variable by the section that defines it, for errors."""
+    if isinstance(recipe, Recipe):
+        return {"task": recipe}
+    return {f"task.variables.{name}": variable for name, variable in recipe.variables.items()}

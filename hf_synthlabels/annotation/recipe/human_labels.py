@@ -20,13 +20,14 @@ MAX_UNKNOWN = 0.5
 """Share of human labels that are not in the recipe's list above which the list, or the column, is the wrong one."""
 
 
-def check_human_labels(recipe: Recipe, rows: Any, where: str) -> None:
+def check_human_labels(recipe: Recipe, rows: Any, where: str, section: str = "task") -> None:
     """Warn of human labels that are not in the recipe's list.
 
     Args:
         recipe: whose `task.human` and `task.labels` are compared.
         rows: a `Dataset`.
         where: how messages name the rows.
+        section: how messages name the section of the labels: of a codebook, that of the variable.
 
     Raises:
         DataError: most human labels are not in the list, even without regard to case and white space.
@@ -46,13 +47,13 @@ def check_human_labels(recipe: Recipe, rows: Any, where: str) -> None:
     more = f", and {len(unknown) - SHOWN:,} more" if len(unknown) > SHOWN else ""
     number, total = sum(count for count, _ in unknown.values()), counts.total()
     message = (
-        f"`task.human` {column!r}: {number:,} of {total:,} human labels in {where} are not in `task.labels`: "
+        f"`{section}.human` {column!r}: {number:,} of {total:,} human labels in {where} are not in `{section}.labels`: "
         f"{', '.join(parts)}{more}."
     )
     folded = {folded_name(name) for name in listed}
     foreign = sum(count for name, (count, _) in unknown.items() if folded_name(name) not in folded)
     if foreign > MAX_UNKNOWN * total:
-        raise DataError(f"{message} Correct `task.labels`, or name the column with the human labels.")
+        raise DataError(f"{message} Correct `{section}.labels`, or name the column with the human labels.")
     _LOGGER.warning("%s Correct them before you validate.", message)
 
 

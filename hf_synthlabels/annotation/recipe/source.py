@@ -11,7 +11,7 @@ from typing import Any
 
 from pyarrow import ArrowException
 
-from hf_synthlabels.annotation.codebook.source_recipe import SourceRecipe, has_numbers
+from hf_synthlabels.annotation.codebook.source_recipe import SourceRecipe, has_numbers, variable_sections
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
 from hf_synthlabels.annotation.recipe.source_config import FilePaths, Source
 from hf_synthlabels.annotation.recipe.splits import select_splits
@@ -41,8 +41,8 @@ def load_source(
     )
     if not streaming:
         for name, part in splits.items():
-            for variable in recipe.variables.values():
-                check_human_labels(variable, part, f"split {name!r}")
+            for section, variable in variable_sections(recipe).items():
+                check_human_labels(variable, part, f"split {name!r}", section)
         form = recipe.task.form()
         check_keys(
             recipe.annotator.client,
@@ -154,9 +154,9 @@ def named_columns(recipe: SourceRecipe) -> dict[str, str]:
     variables = recipe.variables.values()
     for task in (variable.task for variable in variables):
         keys |= {task.tokens: "task.tokens", task.question: "task.question", task.context: "task.context"}
-    for variable in variables:
+    for section, variable in variable_sections(recipe).items():
         recorded = recorded_keys(variable.annotator.client, "annotator")
-        for name, key in ((variable.task.human, "task.human"), *recorded.items()):
+        for name, key in ((variable.task.human, f"{section}.human"), *recorded.items()):
             keys.setdefault(name, key)
     return {name: key for name, key in keys.items() if name}
 
