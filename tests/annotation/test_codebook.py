@@ -201,6 +201,18 @@ def test_text_answers_have_a_line_per_variable() -> None:
     assert [rows.features[name].int2str(rows[0][name]) for name in SMALL] == ["right", "no"]
 
 
+def test_reasoning_comes_before_its_variable_in_both_forms() -> None:
+    reasoned = {"bias": SMALL["bias"], "fact": SMALL["fact"] | {"reasoning": True}}
+    given = {"bias": "left", "fact_reasoning": "It says yes.", "fact": "no"}
+    lines = "\n".join(f"{name}: {value}" for name, value in given.items())
+    for form, answer in (("json_schema", json.dumps(given)), ("text", lines)):
+        client = ScriptedClient([answer])
+        rows = annotate([{"text": f"{TEXT} {form}"}], recipe(reasoned, {"response_format": form}), client=client)
+        assert [rows.features[name].int2str(rows[0][name]) for name in reasoned] == ["left", "no"]
+        assert "fact_reasoning" in client.requests[0].messages[0].content
+        assert len(client.requests) == 1
+
+
 def test_log_probabilities_and_samples_give_confidence_per_variable() -> None:
     def token(text: str, **alternatives: float) -> Token:
         import math
@@ -416,3 +428,11 @@ def test_the_quick_reader_agrees_with_the_strict_one(content: dict[str, Any]) ->
     quick, strict = (joint.read(Completion(0, text=answer), row) for answer in (text, f" {text}"))
     for name in GOOD:
         assert (quick[name].status, quick[name].label) == (strict[name].status, strict[name].label), name
+
+
+def test_wrong_human_labels_name_the_variable() -> None:
+    rows = [{"text": f"text {number}", "gold": "neither"} for number in range(4)]
+    with pytest.raises(DataError, match=r"`task\.variables\.bias\.human`"):
+        annotate(rows, recipe(one_of(human="gold")), client=ScriptedClient({}))
+    with pytest.raises(DataError, match=r"`task\.variables\.bias\.human`"):
+        annotate([{"text": "a"}], recipe(one_of(human="gold")), client=ScriptedClient({}))

@@ -158,8 +158,12 @@ class JointPrompt:
     def _answer_form(self) -> str:
         """The last sentences of the system prompt."""
         if not self.as_json:
-            lines = "\n".join(f"{variable.name}: {TEXT_ANSWER[variable.schema.kind]}" for variable in self.variables)
-            return f"Answer with one line per variable in this order, and nothing else:\n{lines}"
+            lines = []
+            for variable in self.variables:
+                if variable.reasoning:
+                    lines.append(f"{variable.reasoning_name}: your reasoning in one sentence")
+                lines.append(f"{variable.name}: {TEXT_ANSWER[variable.schema.kind]}")
+            return "\n".join(["Answer with these lines in this order, and nothing else:", *lines])
         fields, meanings = [], []
         for variable in self.variables:
             shape, meaning = JSON_ANSWER[variable.schema.kind]

@@ -65,7 +65,7 @@ class JointReader:
             return dict.fromkeys(self._names, missing)
         if missing is None and not completion.tokens and (values := _whole_object(text, self._names)) is not None:
             return self._of_object(values, row)
-        properties = read_properties(text, self._names, is_cut=missing is not None)
+        properties = read_properties(text, self._read_names, is_cut=missing is not None)
         annotations: dict[str, Annotation] = {}
         for variable in self.variables:
             name = variable.name
@@ -94,6 +94,11 @@ class JointReader:
                     self._known[name, value] = known
             annotations[name] = known
         return annotations
+
+    @cached_property
+    def _read_names(self) -> Group:
+        """With the names of the reasoning, which ends the value before it where answers are lines."""
+        return (*self._names, *(each.reasoning_name for each in self.variables if each.reasoning))
 
     @cached_property
     def _names(self) -> Group:
