@@ -1,0 +1,1 @@
+"""Intervals that stay valid when labels are looked at while they come in."""
