@@ -35,7 +35,7 @@ BELOW_ALL = {"errors", "registration", "resources"}
 """Modules of the package itself that every subpackage may import."""
 
 MAX_MODULES = 12
-MAX_VERBS = 18
+MAX_VERBS = 20
 """The command line has one module per verb."""
 
 MAX_NAMES = 25
