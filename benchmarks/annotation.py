@@ -19,7 +19,16 @@ from statistics import median
 
 from benchmarks.documents import machine, put_block, table
 from benchmarks.environments import PEERS, installed, peer, set_up, version_of
-from benchmarks.programs import BARE_LOOP, CODEBOOK, THIS_PACKAGE, Measurement, Program, ProgramError, measure
+from benchmarks.programs import (
+    BARE_CODEBOOK,
+    BARE_LOOP,
+    CODEBOOK,
+    THIS_PACKAGE,
+    Measurement,
+    Program,
+    ProgramError,
+    measure,
+)
 from benchmarks.server_limit import requests_per_s
 from benchmarks.service import Options
 from benchmarks.serving import ROOT, serving
@@ -52,7 +61,8 @@ def main() -> None:
     if "throughput" in told.parts:
         report.append(_throughput(options, told.in_flight, told.rows, told.repeats))
     if "codebook" in told.parts:
-        report.append(_throughput(options, told.in_flight, told.rows, told.repeats, CODEBOOK))
+        loops = (BARE_LOOP, BARE_CODEBOOK)
+        report.append(_throughput(options, told.in_flight, told.rows, told.repeats, CODEBOOK, loops))
     if "peers" in told.parts and names:
         report.append(_beside_peers(options, told.in_flight, names))
     if "cached" in told.parts:
@@ -91,23 +101,28 @@ def _server(options: Options) -> str:
 
 
 def _throughput(
-    options: Options, in_flights: Sequence[int], rows: int | None, repeats: int, program: Program = THIS_PACKAGE
+    options: Options,
+    in_flights: Sequence[int],
+    rows: int | None,
+    repeats: int,
+    program: Program = THIS_PACKAGE,
+    loops: Sequence[Program] = (BARE_LOOP,),
 ) -> str:
-    """This package alongside the bare loop, which asks for one label per row, in turns."""
+    """A program alongside bare loops, in turns; its share is that of the last loop, which sends the same bodies."""
     lines = []
     for in_flight in in_flights:
         count = rows or ROWS.get(in_flight) or int(3 * in_flight / options.latency_s)
-        loop, here = [], []
+        runs: dict[str, list[Measurement]] = {each.name: [] for each in (*loops, program)}
         for _ in range(repeats):
-            loop.append(_measured(BARE_LOOP, options, count, in_flight))
-            here.append(_measured(program, options, count, in_flight))
-        limit, reached = (median(one.rows_per_s for one in runs) for runs in (loop, here))
-        share = f"{reached / limit:.2f}"
-        if in_flight in TARGETS:
-            share += f" (target {TARGETS[in_flight]:g})"
-        lines.append([f"{in_flight}", BARE_LOOP.name, *_cells(loop), "1"])
-        lines.append([f"{in_flight}", program.name, *_cells(here), share])
-    head = ("in flight", "", "rows", *CELLS, "of the bare loop")
+            for each in (*loops, program):
+                runs[each.name].append(_measured(each, options, count, in_flight))
+        speeds = {name: median(run.rows_per_s for run in of_program) for name, of_program in runs.items()}
+        for name, of_program in runs.items():
+            share = f"{speeds[name] / speeds[loops[-1].name]:.2f}"
+            if name == program.name and in_flight in TARGETS:
+                share += f" (target {TARGETS[in_flight]:g})"
+            lines.append([f"{in_flight}", name, *_cells(of_program), share])
+    head = ("in flight", "", "rows", *CELLS, f"of the {loops[-1].name}")
     return f"**Alongside the bare loop**, medians of {repeats} runs in turns, with the range:\n\n{table(head, lines)}"
 
 

@@ -34,6 +34,8 @@ class Program:
 
 BARE_LOOP = Program("bare aiohttp loop", "bare_loop.py")
 THIS_PACKAGE = Program("hf_synthlabels", "this_package.py")
+BARE_CODEBOOK = Program("bare aiohttp loop, 8 variables", "bare_loop_codebook.py")
+"""Sends the bodies that the package sends for its codebook."""
 CODEBOOK = Program("hf_synthlabels, 8 variables", "this_package_codebook.py")
 
 

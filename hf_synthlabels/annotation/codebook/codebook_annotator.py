@@ -17,6 +17,9 @@ from hf_synthlabels.clients import ChatClient, Request
 from hf_synthlabels.errors import AllFailedError, NothingLabeledError
 from hf_synthlabels.labels import Annotation
 
+COMPLETE = ("labelled", "abstained", "skipped")
+"""Statuses of variables that need nothing more."""
+
 CodebookAnnotation = Mapping[str, Annotation]
 """The annotation of each variable of one row."""
 
@@ -111,7 +114,8 @@ class _Breakers:
 
     def __init__(self, names: list[str], tally: RunStats, *, keep_going: bool, alone: bool) -> None:
         self._tally = tally
-        self._of = {name: EarlyStop(RunStats(), keep_going, alone) for name in names}
+        self._open = {name: EarlyStop(RunStats(), keep_going, alone) for name in names}
+        """Of variables that may still end the run."""
 
     def count_row(self, annotations: CodebookAnnotation) -> None:
         """Count a finished row.
@@ -122,19 +126,23 @@ class _Breakers:
         """
         statuses = [annotation.status for annotation in annotations.values()]
         self._tally.rows += 1
-        complete = all(status in ("labelled", "abstained", "skipped") for status in statuses)
-        shown = next((status for status in statuses if status not in ("labelled", "abstained", "skipped")), "labelled")
-        self._tally.statuses[statuses[0] if complete and len(set(statuses)) == 1 else shown] += 1
+        shown = statuses[0]
+        if len(set(statuses)) > 1:
+            shown = next((status for status in statuses if status not in COMPLETE), "labelled")
+        self._tally.statuses[shown] += 1
         for name, annotation in annotations.items():
             self._tally.count_variable(name, annotation)
+        for name, breaker in list(self._open.items()):
             try:
-                self._of[name].count_row(annotation)
+                breaker.count_row(annotations[name])
             except (AllFailedError, NothingLabeledError) as error:
                 raise type(error)(f"Variable `{name}`: {error}") from None
+            if breaker.is_settled:
+                del self._open[name]
 
     def end(self) -> None:
         """Raise `AllFailedError` if all rows of a run failed."""
-        for name, breaker in self._of.items():
+        for name, breaker in self._open.items():
             try:
                 # Rows in which a variable is not coded say nothing about the others.
                 breaker.end(unsent="")

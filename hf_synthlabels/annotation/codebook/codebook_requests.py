@@ -18,7 +18,7 @@ from hf_synthlabels.labels import Annotation
 Samples = Mapping[str, Annotation]
 """One sample of each variable of a request."""
 
-REQUESTED_AGAIN = ("unparsed", "truncated")
+REQUESTED_AGAIN = frozenset({"unparsed", "truncated"})
 """A variable of a joint answer with this status is requested again, alone."""
 
 
@@ -67,7 +67,8 @@ class CodebookRequests:
 
     def annotations(self, replies: Mapping[int, Samples]) -> dict[str, Annotation]:
         """The annotation of each variable from all replies about a row."""
-        resolved = self._resolve(replies)[0]
+        # A finished row with one reply needs no other.
+        resolved = replies[0] if self._is_simple and len(replies) == 1 else self._resolve(replies)[0]
         return {name: resolved[name] for name in self.prompts.alone}
 
     def request(
@@ -115,7 +116,7 @@ class CodebookRequests:
     def _resolve(self, replies: Mapping[int, Samples]) -> tuple[dict[str, Annotation], list[int]]:
         """The annotations that are final by now, and the requests that the others need."""
         only = replies.get(0) if self._is_simple else None
-        if only is not None and not any(annotation.status in REQUESTED_AGAIN for annotation in only.values()):
+        if only is not None and REQUESTED_AGAIN.isdisjoint([annotation.status for annotation in only.values()]):
             return dict(only), []
         resolved: dict[str, Annotation] = {}
         places: dict[int, None] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -54,8 +54,6 @@ class JointReader:
     """Reads the answers to a request for several variables."""
 
     variables: tuple[VariablePrompt, ...]
-    _known: dict[tuple[str, str], Annotation] = field(default_factory=dict)
-    """The annotations of answers that were read before."""
 
     def read(self, completion: Completion, row: RowText) -> dict[str, Annotation]:
         """The annotation of each variable from one completion."""
@@ -81,19 +79,26 @@ class JointReader:
     def _of_object(self, values: Mapping[str, Any], row: RowText) -> dict[str, Annotation]:
         """The annotations of an answer that is one JSON object, as nearly all are; answers that repeat are kept."""
         annotations: dict[str, Annotation] = {}
-        for variable in self.variables:
-            name = variable.name
+        for name, variable, known in self._known:
             value = values[name]
-            if not isinstance(value, str) or variable.schema.kind not in REPEATING_KINDS:
+            if known is None or type(value) is not str:
                 annotations[name] = _annotated(variable, json.dumps(value, ensure_ascii=False), row)
                 continue
-            known = self._known.get((name, value))
-            if known is None:
-                known = _annotated(variable, json.dumps(value, ensure_ascii=False), row)
-                if len(self._known) < MAX_KNOWN:
-                    self._known[name, value] = known
-            annotations[name] = known
+            annotation = known.get(value)
+            if annotation is None:
+                annotation = _annotated(variable, json.dumps(value, ensure_ascii=False), row)
+                if len(known) < MAX_KNOWN:
+                    known[value] = annotation
+            annotations[name] = annotation
         return annotations
+
+    @cached_property
+    def _known(self) -> list[tuple[str, VariablePrompt, dict[str, Annotation] | None]]:
+        """The variables with the annotations of answers that were read before; None for kinds that need the row."""
+        return [
+            (variable.name, variable, {} if variable.schema.kind in REPEATING_KINDS else None)
+            for variable in self.variables
+        ]
 
     @cached_property
     def _read_names(self) -> Group:
@@ -113,30 +118,30 @@ def _whole_object(text: str, names: Group) -> Mapping[str, Any] | None:
         pairs = PAIRS.decode(text)
     except (ValueError, RecursionError):
         return None
-    values = dict(pairs.items)
     # The strict reader reports repeated names, of which case does not count, and knows where each value stands.
-    is_plain = all(name in values for name in names) and all(_is_plain(value) for value in values.values())
-    return values if is_plain and len({name.casefold() for name, _ in pairs.items}) == len(pairs.items) else None
+    if not _are_complete(tuple([name for name, _ in pairs]), names):
+        return None
+    return values if all(map(_is_plain, (values := dict(pairs)).values())) else None
+
+
+@lru_cache(maxsize=256)
+def _are_complete(given: Group, names: Group) -> bool:
+    """Whether the names of an answer are those of the variables, and perhaps of reasoning, each once."""
+    return set(names) <= set(given) and len({name.casefold() for name in given}) == len(given)
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(item, str) for item in value)
-    return value is None or isinstance(value, str | int | float)
+    kind = type(value)
+    return kind in PLAIN or (kind is list and all(type(item) is str for item in value))
 
 
-@dataclass(frozen=True, slots=True)
-class _Pairs:
+class _Pairs(list[tuple[str, Any]]):
     """A JSON object with all its properties."""
 
-    items: list[tuple[str, Any]]
 
+PAIRS = json.JSONDecoder(object_pairs_hook=_Pairs)
 
-def _pairs(items: list[tuple[str, Any]]) -> Any:
-    return _Pairs(items)
-
-
-PAIRS = json.JSONDecoder(object_pairs_hook=_pairs)
+PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def _without_value(name: str, problem: str, raw: str) -> Annotation:

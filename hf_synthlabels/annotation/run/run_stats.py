@@ -166,6 +166,11 @@ class EarlyStop:
         if self._asked == EARLY_ROWS and not self.keep_going and self._missing.total() > EARLY_ROWS / 2:
             raise NothingLabeledError(self._words())
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no later row can end the run: enough rows were asked, and some of them did not fail."""
+        return self._asked >= EARLY_ROWS and self.tally.statuses.keys() - {"failed", "skipped"} != set()
+
     def end(self, unsent: str = "skipped") -> None:
         """End the run.
 

@@ -191,7 +191,7 @@ class _Window(Generic[Row, Reply]):
         while (row := self._open.get(self._next)) is not None and row.missing == 0:
             del self._open[self._next]
             self._next += 1
-            yield row.row, dict(sorted(row.replies.items()))
+            yield row.row, row.replies if len(row.replies) == 1 else dict(sorted(row.replies.items()))
 
     def _read_rows(self) -> tuple[int, ...]:
         """Open the rows of the next request; fewer at the end, or where the window is full."""

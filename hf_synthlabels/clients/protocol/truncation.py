@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from hf_synthlabels.clients.base import ChatClient, Completion, Request
 
 WORD = re.compile(r"([\u0e00-\u0fff\u3040-\u30ff\u3400-\u9fff]+)|[^\W_\u0e00-\u0fff\u3040-\u30ff\u3400-\u9fff]+")
+ASCII_WORDS = bytes(code if chr(code).isascii() and chr(code).isalnum() else ord(" ") for code in range(256))
+"""Translates ASCII text to its words between spaces, five times as fast as the pattern."""
+
 MAX_TOKEN = 4
 """Maximum characters per token in scripts without spaces; other tokens end at word boundaries."""
 
@@ -28,6 +33,8 @@ MAX_CASES = 20
 
 def min_tokens(text: str) -> int:
     """Lower bound of a text's tokens: one per word, or per four characters of Chinese, Thai and similar scripts."""
+    if text.isascii():
+        return len(text.encode().translate(ASCII_WORDS).split())
     return sum(-(-len(unspaced) // MAX_TOKEN) if unspaced else 1 for unspaced in WORD.findall(text))
 
 
@@ -58,6 +65,21 @@ def truncation_warning(truncated: Mapping[str, int]) -> str | None:
     )
 
 
+@dataclass(slots=True)
+class _Bounds:
+    """Range of the lower bounds of the prompts with the highest count."""
+
+    prompts: int = 0
+    smallest: float = math.inf
+    largest: int = 0
+
+    def add(self, least: int) -> None:
+        """Add a prompt."""
+        self.prompts += 1
+        self.smallest = min(self.smallest, least)
+        self.largest = max(self.largest, least)
+
+
 class _Check:
     """State of the check during one call of a client."""
 
@@ -66,8 +88,7 @@ class _Check:
         self._least: dict[int, int] = {}
         self._known: dict[str, int] = {}
         self._highest = 0
-        self._same: list[int] = []
-        """Lower bounds of the prompts with the highest count."""
+        self._same = _Bounds()
         self._is_limit = False
 
     def record_lengths(self, requests: Iterable[Request]) -> Iterator[Request]:
@@ -91,18 +112,20 @@ class _Check:
         if least is None or completion.failure is not None or counted < MIN_COUNTED:
             return
         if counted > self._highest:
-            self._highest, self._same, self._is_limit = counted, [], False
+            self._highest, self._same, self._is_limit = counted, _Bounds(), False
         if counted < MARGIN * least:
             # A truncated prompt fills the context; a much smaller count leaves out cached tokens.
             if 2 * counted >= self._highest:
                 self._add(counted, least, 1)
         elif counted == self._highest:
-            self._same.append(least)
+            self._same.add(least)
             if self._is_limit:
                 self._add(counted, counted, 1)
-            elif len(self._same) >= SAME_COUNT_PROMPTS and max(self._same) >= SAME_COUNT_RATIO * min(self._same):
+            elif self._same.prompts >= SAME_COUNT_PROMPTS and self._same.largest >= (
+                SAME_COUNT_RATIO * self._same.smallest
+            ):
                 self._is_limit = True
-                self._add(counted, counted, len(self._same))
+                self._add(counted, counted, self._same.prompts)
 
     def _add(self, counted: int, least: int, prompts: int) -> None:
         case = f"{counted}/{least}"

@@ -244,7 +244,8 @@ class BudgetTracker:
         self._in_flight -= 1
         self._first_in_flight = False
         self._add(requests, usd, tokens)
-        if self._waiting:
+        # A pending reservation wakes them; until then, nothing that returns is enough for any of them.
+        if self._waiting and self._pending is None:
             self._changed.set()
 
     def _add(self, requests: int, usd: float, tokens: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -32,6 +33,8 @@ def test_the_fewest_tokens_of_a_text(subtests: pytest.Subtests) -> None:
         ("中文文本分类", 2),
         ("นี่คือข้อความ", 4),
         ("Привет мир", 2),
+        ("snake_case, 3.5 and a\tb", 7),
+        ("snake_case, 3.5 and é\tb", 7),
         ("  \n", 0),
     ]
     for text, least in cases:
@@ -71,3 +74,13 @@ def test_the_same_count_for_prompts_of_very_different_lengths_is_a_limit() -> No
 def test_other_servers_are_not_blamed(prompts: list[tuple[str, Usage]]) -> None:
     assert found(prompts) == {}
     assert truncation_warning(found(prompts)) is None
+
+
+def test_the_check_takes_as_long_for_late_prompts_as_for_early_ones() -> None:
+    # A server that counts the same for all prompts keeps all of them in the comparison.
+    requests = [Request(number, (SYSTEM, Message("user", english(1200)))) for number in range(12_000)]
+    client = ScriptedClient(lambda request: Completion(request.key, text="film", usage=Usage(2048)))
+    began, times = time.process_time(), list[float]()
+    for _ in checked_prompts(client, requests, Counter()):
+        times.append(time.process_time() - began)
+    assert times[-1] - times[-3000] < 3 * times[2999]
