@@ -18,7 +18,13 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from hf_synthlabels.annotation.codebook.codebook_keys import CodebookKeys, CodebookTask, ConditionKeys, Variable
+from hf_synthlabels.annotation.codebook.codebook_keys import (
+    CodebookKeys,
+    CodebookTask,
+    ConditionKeys,
+    LongTexts,
+    Variable,
+)
 from hf_synthlabels.annotation.columns import LabelColumns
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
@@ -96,6 +102,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`task.questions.NAME`": SubQuestion,
     "`task.long_text`": LongText,
     "`task` of a codebook": CodebookTask,
+    "`task.long_text` of a codebook": LongTexts,
     "`task.variables.NAME`": Variable,
     "`task.variables.NAME.ask_if`": ConditionKeys,
     "`annotator`": AnnotatorConfig,

@@ -81,6 +81,8 @@ SCALE = {"scale": {"low": 1, "high": 5}}
     [
         ("text-classification", "majority", LABELS, ["b", "a", "b"], "b", 2 / 3),
         ("text-classification", "majority", LABELS, ["c", "a", "b"], "c", 1 / 3),
+        ("text-classification", "default", LABELS, ["b", "a", "b"], "b", 2 / 3),
+        ("multi-label", "default", LABELS, [["c"], [], ["a", "c"]], ("a", "c"), None),
         ("multi-label", "any", LABELS, [["c"], [], ["a", "c"]], ("a", "c"), None),
         ("multi-label", "majority", LABELS, [["c"], [], ["a", "c"]], ("c",), None),
         ("text-scale", "mean", SCALE, [1, 2, 5], 3.0, None),
@@ -147,6 +149,7 @@ def test_without_a_rule_a_longer_text_fails_and_sends_nothing(kind: str) -> None
         ("text-classification", {"max_tokens": 20, "aggregate": "mean"}, LABELS),
         ("multi-label", {"max_tokens": 20, "aggregate": "union"}, LABELS),
         ("text-generation", {"max_tokens": 20, "aggregate": "any"}, {}),
+        ("text-generation", {"max_tokens": 20, "aggregate": "default"}, {}),
         ("text-classification", {"max_tokens": 20, "overlap": 20}, LABELS),
         ("text-classification", {"max_tokens": 5}, LABELS),
         ("text-classification", {"max_tokens": 20, "aggregate": "majority"}, {**LABELS, "rows_per_call": 4}),

@@ -162,7 +162,12 @@ def _variable_recipe(
 ) -> Recipe:
     """The recipe of one variable, which asks for it alone."""
     task, variable = keys.task, keys.task.variables[name]
-    own = variable.model_dump(mode="json", exclude={"ask_if"}, exclude_defaults=True)
+    own = variable.model_dump(mode="json", exclude={"ask_if", "aggregate"}, exclude_defaults=True)
+    if task.long_text is not None:
+        own["long_text"] = {
+            **task.long_text.model_dump(include={"max_tokens", "overlap"}),
+            "aggregate": task.long_text.rule(variable),
+        }
     if isinstance(variable.labels, dict):
         own["labels"] = dict(variable.labels)
     shared = {"text": task.text} if task.tokens is None or variable.kind != "token-classification" else {}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import tee
 from typing import Any
 
-from hf_synthlabels.annotation.codebook.codebook_requests import CodebookPrompts, CodebookRequests, not_coded
+from hf_synthlabels.annotation.codebook.codebook_requests import CodebookPrompts, CodebookRequests
+from hf_synthlabels.annotation.codebook.groups import not_coded
 from hf_synthlabels.annotation.prompting.examples import NearestExamples
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
-from hf_synthlabels.annotation.run.annotator import NO_TEXT, Annotator, input_rows
+from hf_synthlabels.annotation.run.annotator import NO_TEXT, Annotator, InputRow, input_rows
 from hf_synthlabels.annotation.run.run_stats import EarlyStop, RunStats
 from hf_synthlabels.annotation.run.window import ordered_replies, planned_requests
 from hf_synthlabels.clients import ChatClient, Request
@@ -52,12 +53,12 @@ class CodebookAnnotator:
         breakers = _Breakers(list(self.prompts.alone), self.tally, keep_going=self.keep_going, alone=self.alone)
         repeats = self.client.identity.get("client") != "recorded"
         requests = CodebookRequests(self.prompts, self.num_samples, repeats)
-        inputs = input_rows(rows, self.form, self.nearest)
+        inputs = self._inputs(rows)
         for row, replies in ordered_replies(self.client, requests, inputs, self.tally, window_rows=self.window_rows):
             if row.is_sent:
-                annotations = requests.annotations(replies)
+                annotations = requests.annotations(row, replies)
             else:
-                annotations = dict.fromkeys(self.prompts.alone, Annotation("skipped", reason=NO_TEXT))
+                annotations = dict.fromkeys(self.prompts.alone, row.unsent or Annotation("skipped", reason=NO_TEXT))
             breakers.count_row(annotations)
             yield annotations
         breakers.end()
@@ -65,7 +66,10 @@ class CodebookAnnotator:
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
         """Build the requests for some rows without sending them, as if all conditions held."""
         requests = CodebookRequests(self.prompts, self.num_samples, with_conditional=True)
-        return planned_requests(requests, input_rows(rows, self.form, self.nearest))
+        return planned_requests(requests, self._inputs(rows))
+
+    def _inputs(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[InputRow]:
+        return (self.prompts.split(row) for row in input_rows(rows, self.form, self.nearest))
 
 
 @dataclass(frozen=True)
@@ -88,19 +92,31 @@ class SeparateAnnotators:
         breakers = _Breakers(list(self.prompts.alone), self.tally, keep_going=self.keep_going, alone=True)
         names = list(self.annotators)
         copies = tee(rows, len(names))
-        streams = [self.annotators[name].annotate(copy) for name, copy in zip(names, copies, strict=True)]
+        streams = [self.annotators[name].annotate_parts(copy) for name, copy in zip(names, copies, strict=True)]
         for together in zip(*streams, strict=True):
-            given = dict(zip(names, together, strict=True))
-            resolved: dict[str, Annotation] = {}
-            for name, condition in self.prompts.conditions.items():
-                if condition is None or condition.holds(parent := resolved[condition.variable]):
-                    resolved[name] = given[name]
-                else:
-                    resolved[name] = not_coded(condition, parent)
+            resolved = self._resolved(dict(zip(names, together, strict=True)))
             annotations = {name: resolved[name] for name in self.prompts.alone}
             breakers.count_row(annotations)
             yield annotations
         breakers.end()
+
+    def _resolved(self, given: Mapping[str, tuple[InputRow, Sequence[Annotation]]]) -> dict[str, Annotation]:
+        """The annotation of each variable in a row, from those in its parts."""
+        resolved: dict[str, Annotation] = {}
+        by_part: dict[str, Sequence[Annotation]] = {}
+        for name, condition in self.prompts.conditions.items():
+            row, parts = given[name]
+            if condition is not None:
+                parent = resolved[condition.variable]
+                if not condition.holds(parent):
+                    resolved[name] = not_coded(condition, parent)
+                    continue
+                if row.parts:
+                    pairs = zip(by_part[condition.variable], parts, strict=True)
+                    parts = [own if condition.holds(other) else not_coded(condition, other) for other, own in pairs]
+            by_part[name] = parts
+            resolved[name] = self.annotators[name].combined(row, parts)
+        return resolved
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
         """Build the requests for some rows without sending them."""
@@ -116,6 +132,7 @@ class _Breakers:
         self._tally = tally
         self._open = {name: EarlyStop(RunStats(), keep_going, alone) for name in names}
         """Of variables that may still end the run."""
+        self._has_settled = False
 
     def count_row(self, annotations: CodebookAnnotation) -> None:
         """Count a finished row.
@@ -138,11 +155,16 @@ class _Breakers:
             except (AllFailedError, NothingLabeledError) as error:
                 raise type(error)(f"Variable `{name}`: {error}") from None
             if breaker.is_settled:
+                self._has_settled = True
                 del self._open[name]
 
     def end(self) -> None:
         """Raise `AllFailedError` if all rows of a run failed."""
+        has_sent = self._has_settled or any(breaker.has_sent for breaker in self._open.values())
         for name, breaker in self._open.items():
+            if has_sent and not breaker.has_sent:
+                # Its texts are all too long; the other variables have labels all the same.
+                continue
             try:
                 # Rows in which a variable is not coded say nothing about the others.
                 breaker.end(unsent="")

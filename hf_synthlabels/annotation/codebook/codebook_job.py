@@ -60,6 +60,8 @@ class CodebookJob:
             name: VariablePrompt(name, prompt, self.recipe.conditions[name], task.variables[name].reasoning)
             for name, prompt in alone.items()
         }
+        prompts = CodebookPrompts(self.recipe.conditions, self.recipe.groups, {}, alone, task.long_text, self._rules)
+        groups = [*prompts.groups, *(prompts.groups_of_parts if self._rules else ())]
         joint = {
             group: JointPrompt(
                 tuple(described[name] for name in group),
@@ -70,10 +72,19 @@ class CodebookJob:
                 shuffled_variables=task.variable_order == "shuffled",
                 seed=task.seed,
             )
-            for group in self.recipe.groups
+            for group in dict.fromkeys(groups)
             if len(group) > 1
         }
-        return CodebookPrompts(self.recipe.conditions, self.recipe.groups, joint, alone)
+        return replace(prompts, joint=joint)
+
+    @property
+    def _rules(self) -> dict[str, str]:
+        """How the labels of a long text's parts become one, by variable."""
+        long_text = self.recipe.task.long_text
+        if long_text is None:
+            return {}
+        rules = {name: long_text.rule(variable) for name, variable in self.recipe.task.variables.items()}
+        return {name: rule for name, rule in rules.items() if rule is not None}
 
     def annotator(
         self, prompt: CodebookPrompts, client: ChatClient, num_samples: int | None = None, **options: Any

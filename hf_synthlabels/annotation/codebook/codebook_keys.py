@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.codebook.groups import Condition
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
@@ -13,7 +13,7 @@ from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.recipe import Output
 from hf_synthlabels.annotation.recipe.source_config import Source
-from hf_synthlabels.annotation.recipe.task import Order, ScaleKeys
+from hf_synthlabels.annotation.recipe.task import AGGREGATES, Order, Rule, ScaleKeys, TextLimits
 from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.labels import Kind
 
@@ -44,6 +44,22 @@ class Variable(StrictModel):
     reasoning: bool = False
     ask_if: ConditionKeys | None = None
     """Code the variable only in rows in which another variable has one of these labels."""
+    aggregate: Rule | None = None
+    """How the labels of the parts of a long text become one, instead of the rule of the kind."""
+
+
+class LongTexts(TextLimits):
+    """How the variables of texts that are longer than a limit are labeled."""
+
+    aggregate: Literal["default"] | dict[Kind, Rule] | None = None
+    """How the labels of parts become one, by kind; kinds that are not named have their default rule."""
+
+    def rule(self, variable: Variable) -> str | None:
+        """The rule of a variable; None if it gets no label in a longer text."""
+        if variable.aggregate is not None or self.aggregate is None:
+            return variable.aggregate
+        rules = {} if self.aggregate == "default" else self.aggregate
+        return rules.get(variable.kind) or next(iter(AGGREGATES.get(variable.kind, ())), None)
 
 
 class CodebookTask(StrictModel):
@@ -60,6 +76,8 @@ class CodebookTask(StrictModel):
     label_order: Order = "fixed"
     seed: int = 0
     """Seed of shuffled orders."""
+    long_text: LongTexts | None = None
+    """How texts that are longer than a limit are labeled; by default like all others."""
 
     @field_validator("group")
     @classmethod
@@ -86,6 +104,26 @@ class CodebookTask(StrictModel):
         if repeated := [name for name in variables if folded.count(name.casefold()) > 1]:
             raise ValueError(f"has names that differ only in case: {', '.join(repeated)}. Rename one.")
         return variables
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        kinds = {variable.kind for variable in self.variables.values()}
+        rules = None if self.long_text is None else self.long_text.aggregate
+        if isinstance(rules, dict) and (unused := [kind for kind in rules if kind not in kinds]):
+            raise ValueError(
+                f"`task.long_text.aggregate` has {unused[0]!r}, which is the kind of no variable. Use: "
+                f"{', '.join(sorted(kinds))}."
+            )
+        own = next((name for name, variable in self.variables.items() if variable.aggregate is not None), None)
+        if own is not None and self.long_text is None:
+            raise ValueError(
+                f"`task.variables.{own}.aggregate` needs `task.long_text`, which says how long a text may be. Add it."
+            )
+        if "text-pair" in kinds and (rules is not None or own is not None):
+            raise ValueError(
+                "`task.long_text.aggregate` splits a text, but a variable of kind 'text-pair' compares two. Remove it."
+            )
+        return self
 
     @property
     def columns(self) -> list[str]:

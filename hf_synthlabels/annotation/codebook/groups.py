@@ -29,6 +29,13 @@ class Condition:
         return f"`{self.variable}` is {' or '.join(repr(label) for label in self.labels)}"
 
 
+def not_coded(condition: Condition, parent: Annotation) -> Annotation:
+    """The annotation of a variable whose condition does not hold, or is unknown as the other variable has no label."""
+    if parent.status in ("labelled", "abstained", "skipped"):
+        return Annotation("skipped", reason=f"only coded if {condition}")
+    return Annotation(parent.status, reason=f"`{condition.variable}` has no label: {parent.reason}")
+
+
 Conditions = Mapping[str, Condition | None]
 
 

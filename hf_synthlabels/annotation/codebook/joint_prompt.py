@@ -50,8 +50,7 @@ class JointPrompt:
             row: what is to code.
             examples: selected for this row; they replace the prompt's own.
         """
-        before = self._of_row(row)._before(row, examples)
-        return (*before, Message("user", row_message(row)))
+        return (*self._before(row, examples), Message("user", row_message(row)))
 
     @cached_property
     def response_schema(self) -> dict[str, Any]:
@@ -83,7 +82,14 @@ class JointPrompt:
         """The rendered prompt, as part of a fingerprint."""
         return "\x1e".join(message.role + "\x1f" + message.content for message in self.messages(self.form.of_text("")))
 
-    def _of_row(self, row: RowText) -> JointPrompt:
+    def without(self, row: RowText) -> JointPrompt:
+        """The prompt without the examples that have this row's text."""
+        if (text := compared(row.text)) not in self._shown:
+            return self
+        shown = zip(self.examples, self._shown, strict=True)
+        return replace(self, examples=[example for example, other in shown if other != text])
+
+    def of_row(self, row: RowText) -> JointPrompt:
         """The prompt with the variables and labels in the order of this row."""
         if not self._is_shuffled:
             return self

@@ -72,6 +72,13 @@ class Prompt:
         definitions = tuple(self.schema.definitions[place] for place in places) if self.schema.definitions else ()
         return replace(self, schema=replace(self.schema, names=names, definitions=definitions), shuffle_seed=None)
 
+    def without(self, row: RowText) -> Prompt:
+        """The prompt without the examples that have this row's text."""
+        if (text := compared(row.text)) not in self._shown:
+            return self
+        shown = zip(self.examples, self._shown, strict=True)
+        return replace(self, examples=[example for example, other in shown if other != text])
+
     @cached_property
     def response_schema(self) -> dict[str, Any]:
         """The JSON schema of the answer to one call; always the same object."""

@@ -23,7 +23,7 @@ from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import LabelSchema
 
-UNREAD_BY_ENCODERS = ("rows_per_call", "long_text", "reasoning", "questions", "candidates")
+UNREAD_BY_ENCODERS = ("rows_per_call", "reasoning", "questions", "candidates")
 """Keys of a task that change nothing but the prompt and what is read of the answer."""
 
 
@@ -84,7 +84,12 @@ class Recipe(StrictModel):
     @model_validator(mode="after")
     def _strategy_of_the_annotator(self) -> Self:
         task, client, selection = self.task, self.annotator.client.kind, self.annotator.example_selection
-        unread = {"recorded": ("rows_per_call", "long_text"), "embedding": UNREAD_BY_ENCODERS}.get(client, ())
+        if client == "recorded" and task.long_text is not None:
+            raise ValueError(
+                "`task.long_text` splits a text into several requests, but client 'recorded' has the answers of whole "
+                "rows. Remove it."
+            )
+        unread = {"recorded": ("rows_per_call",), "embedding": UNREAD_BY_ENCODERS}.get(client, ())
         for key in unread:
             if getattr(task, key) != Task.model_fields[key].get_default(call_default_factory=True):
                 raise ValueError(f"`task.{key}` is given, but client {client!r} reads no prompt. Remove it.")

@@ -32,7 +32,9 @@ AGGREGATES: dict[Kind, tuple[str, ...]] = {
     "text-scale": ("mean",),
     "token-classification": ("union",),
 }
-"""Rules by which the labels of a text's parts become one."""
+"""Rules by which the labels of a text's parts become one; the first is the default."""
+
+Rule = Literal["any", "majority", "mean", "union"]
 
 RESERVED = ("label", "labels", "answer", "candidates", "reasoning", "row")
 """What the answer names by itself."""
@@ -60,15 +62,13 @@ class SubQuestion(StrictModel):
         return answers
 
 
-class LongText(StrictModel):
-    """How texts that are longer than a limit are labeled."""
+class TextLimits(StrictModel):
+    """The length of a text that is labeled in one piece, and how longer ones are split."""
 
     max_tokens: int = Field(ge=10)
     """Estimated tokens of a text, or of a part of it."""
     overlap: int = Field(default=0, ge=0)
     """Estimated tokens that a part repeats from the previous one."""
-    aggregate: Literal["any", "majority", "mean", "union"] | None = None
-    """How the labels of parts become one; without it a longer text fails."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -77,6 +77,17 @@ class LongText(StrictModel):
                 f"`task.long_text.overlap` is {self.overlap}, `max_tokens` {self.max_tokens}. Use a smaller one."
             )
         return self
+
+
+class LongText(TextLimits):
+    """How texts that are longer than a limit are labeled."""
+
+    aggregate: Literal["default"] | Rule | None = None
+    """How the labels of parts become one; without it a longer text fails."""
+
+    def rule(self, kind: Kind) -> str | None:
+        """The rule for labels of a kind; None if a longer text fails."""
+        return AGGREGATES[kind][0] if self.aggregate == "default" else self.aggregate
 
 
 class Task(StrictModel):
@@ -193,7 +204,7 @@ class Task(StrictModel):
         if self.long_text is None:
             return self
         rules = AGGREGATES.get(self.kind, ())
-        if self.long_text.aggregate not in (None, *rules):
+        if self.long_text.aggregate not in (None, *rules, *(["default"] if rules else [])):
             raise ValueError(
                 f"`task.long_text.aggregate` is {self.long_text.aggregate!r}. For kind {self.kind!r} "
                 + (f"use {' or '.join(rules)}." if rules else "remove it: labels of parts cannot become one.")

@@ -11,7 +11,7 @@ from hf_synthlabels.annotation.prompting.examples import NearestExamples
 from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText
 from hf_synthlabels.annotation.recipe.example import Example
-from hf_synthlabels.annotation.recipe.task import LongText
+from hf_synthlabels.annotation.recipe.task import LongText, TextLimits
 from hf_synthlabels.annotation.run.long_texts import TextPart, combined_parts, split_text
 from hf_synthlabels.annotation.run.run_stats import EarlyStop, RunStats
 from hf_synthlabels.annotation.run.samples import combined_samples, read_sample
@@ -70,41 +70,41 @@ class Annotator:
             NothingLabeledError: most of the first 50 rows got an answer, but no label.
         """
         breaker = EarlyStop(self.tally, self.keep_going, self.alone)
-        requests, inputs = self._label_requests(), self._inputs(rows)
-        for row, replies in ordered_replies(self.client, requests, inputs, self.tally, window_rows=self.window_rows):
-            annotation = row.unsent or self._annotation(row, list(replies.values()))
+        for row, parts in self.annotate_parts(rows):
+            annotation = self.combined(row, parts)
             breaker.count_row(annotation)
             yield annotation
         breaker.end()
 
+    def annotate_parts(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[InputRow, Sequence[Annotation]]]:
+        """Each row with the annotation of each of its parts, and with one if it is not split."""
+        requests, inputs, count = self._label_requests(), self._inputs(rows), self.num_samples
+        for row, replies in ordered_replies(self.client, requests, inputs, self.tally, window_rows=self.window_rows):
+            samples = list(replies.values())
+            starts = range(0, len(samples), count)
+            yield row, [combined_samples(self.schema, samples[start : start + count]) for start in starts]
+
+    def combined(self, row: InputRow, parts: Sequence[Annotation]) -> Annotation:
+        """The annotation of a row from those of its parts."""
+        if not row.parts:
+            return row.unsent or (parts[0] if parts else Annotation("skipped", reason=NO_TEXT))
+        rule = None if self.long_text is None else self.long_text.rule(self.schema.kind)
+        assert rule is not None
+        return combined_parts(self.schema, rule, row.whole_text, row.parts, parts)
+
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
         """Build the requests for some rows without sending them."""
-        requests, inputs = self._label_requests(), self._inputs(rows)
-        if self.long_text is None:
-            return planned_requests(requests, inputs)
-        places = ((row, place) for row in inputs if row.is_sent for place in requests.all_places(row))
-        return (requests.request(key, [row], place, {}) for key, (row, place) in enumerate(places))
+        return planned_requests(self._label_requests(), self._inputs(rows))
 
     def _label_requests(self) -> _LabelRequests:
-        return _LabelRequests(self.prompt, range(self.num_samples), self.prompt.strategy.rows_per_call)
+        return _LabelRequests(self.prompt, self.num_samples, self.prompt.strategy.rows_per_call)
 
     def _inputs(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[InputRow]:
         inputs = input_rows(rows, self.prompt.form, self.nearest)
-        return inputs if self.long_text is None else (_split(row, self.long_text) for row in inputs)
-
-    def _annotation(self, row: InputRow, samples: Sequence[Annotation]) -> Annotation:
-        """The annotation of a row from the samples of all its parts, part by part."""
-        if not samples:
-            return Annotation("skipped", reason=NO_TEXT)
-        if not row.parts:
-            return combined_samples(self.schema, samples)
-        rule = self.long_text.aggregate if self.long_text is not None else None
-        assert rule is not None
-        count = self.num_samples
-        annotations = [
-            combined_samples(self.schema, samples[start : start + count]) for start in range(0, len(samples), count)
-        ]
-        return combined_parts(self.schema, rule, row.whole_text, row.parts, annotations)
+        if (limits := self.long_text) is None:
+            return inputs
+        has_rule = limits.rule(self.schema.kind) is not None
+        return (split_row(row, limits, has_rule=has_rule) for row in inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +156,15 @@ class _LabelRequests:
     """Rows as requests for labels, and completions as annotations; see `RowRequests`."""
 
     prompt: Prompt
-    first_places: Sequence[int]
-    """One request per sample."""
+    num_samples: int
     rows_per_call: int
 
-    @property
-    def num_samples(self) -> int:
-        return len(self.first_places)
-
-    def all_places(self, row: InputRow) -> Sequence[int]:
-        """Of the samples of all parts, part by part."""
+    def first_places(self, row: InputRow) -> Sequence[int]:
+        """Those of the samples of all parts, part by part."""
         return range(self.num_samples * max(1, len(row.parts)))
 
-    def next_places(self, row: InputRow, replies: Mapping[int, Annotation]) -> Sequence[int]:
-        """Those of the second part and the following ones."""
-        return [place for place in self.all_places(row) if place not in replies] if row.parts else ()
+    def next_places(self, row: InputRow, replies: Mapping[int, Annotation]) -> Sequence[int]:  # noqa: ARG002
+        return ()
 
     def request(
         self,
@@ -184,6 +178,7 @@ class _LabelRequests:
         prompt = self.prompt.of_row(texts[0])
         part, sample = divmod(place, self.num_samples)
         if first.parts:
+            prompt = prompt.without(texts[0])
             texts = [first.part_text(part, self.prompt.form)]
         is_single = self.rows_per_call == 1
         messages = prompt.messages(texts[0], first.examples) if is_single else prompt.batch(texts, first.examples)
@@ -206,15 +201,20 @@ class _LabelRequests:
         return [read_sample(self.prompt, completion, answer, text) for answer, text in zip(answers, texts, strict=True)]
 
 
-def _split(row: InputRow, long_text: LongText) -> InputRow:
-    """A row with its parts; without a rule for them, a longer row is not sent."""
-    tokens = estimate_tokens(row.whole_text)
-    if tokens <= long_text.max_tokens:
+def split_row(row: InputRow, limits: TextLimits, *, has_rule: bool) -> InputRow:
+    """A row with its parts; without a rule for their labels, a longer row is not sent."""
+    if estimate_tokens(row.whole_text) <= limits.max_tokens:
         return row
-    if long_text.aggregate is None:
-        reason = f"the text has about {tokens:,} tokens, more than `task.long_text.max_tokens` {long_text.max_tokens:,}"
-        return replace(row, is_sent=False, unsent=Annotation("failed", reason=reason))
-    return replace(row, parts=tuple(split_text(row.whole_text, long_text.max_tokens, long_text.overlap)))
+    if not has_rule:
+        return replace(row, is_sent=False, unsent=too_long(row, limits))
+    return replace(row, parts=tuple(split_text(row.whole_text, limits.max_tokens, limits.overlap)))
+
+
+def too_long(row: InputRow, limits: TextLimits) -> Annotation:
+    """The annotation of a long text by parts whose labels cannot become one."""
+    tokens = estimate_tokens(row.whole_text)
+    reason = f"the text has about {tokens:,} tokens, more than `task.long_text.max_tokens` {limits.max_tokens:,}"
+    return Annotation("failed", reason=reason)
 
 
 def _texts(rows: Sequence[InputRow]) -> list[RowText]:

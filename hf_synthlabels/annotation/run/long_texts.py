@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from hf_synthlabels.annotation.run.samples import label_shares
 from hf_synthlabels.clients.token_estimates import estimate_tokens
 from hf_synthlabels.labels import Annotation, Entity, Label, LabelSchema
 
@@ -61,7 +62,8 @@ def combined_parts(
 ) -> Annotation:
     """The annotation of a text from those of its parts, by a rule.
 
-    A part that abstains has no vote. A part without a label for any other reason leaves the text without one.
+    A part that abstains, or in which the variable is not coded, has no vote. A part without a label for any other
+    reason leaves the text without one.
 
     Args:
         schema: of the labels.
@@ -72,19 +74,20 @@ def combined_parts(
     """
     raw = json.dumps([annotation.raw for annotation in annotations], ensure_ascii=False)
     for number, annotation in enumerate(annotations, 1):
-        if annotation.status not in ("labelled", "abstained"):
+        if annotation.status not in ("labelled", "abstained", "skipped"):
             reason = f"part {number} of {len(parts)}: {annotation.reason}"
-            return Annotation(annotation.status, raw=raw, reason=reason)
+            votes = tuple(annotation.label for annotation in annotations)
+            return Annotation(annotation.status, votes=votes, raw=raw, reason=reason)
+    coded = sum(annotation.status != "skipped" for annotation in annotations)
     given = [
         (part, annotation) for part, annotation in zip(parts, annotations, strict=True) if annotation.label is not None
     ]
     if not given:
-        return Annotation("abstained", raw=raw, reason=f"all {len(parts)} parts abstain")
+        return Annotation("abstained", raw=raw, reason=f"all {coded} parts abstain")
     labels: list[Label] = [annotation.label for _, annotation in given if annotation.label is not None]
     reason = f"{rule} of {len(labels)} parts"
-    expected = None
+    expected = confidence = probabilities = None
     label: Label
-    confidence = None
     if rule == "union":
         label = _union(text, [(part, annotation.label) for part, annotation in given])
     elif rule == "mean":
@@ -97,9 +100,11 @@ def combined_parts(
         label = tuple(name for name in schema.names if counts[name] > least)
     else:
         # Of a tie the class that came first.
-        (label, votes), *_ = Counter(labels).most_common(1)
-        confidence = votes / len(labels)
-    return Annotation("labelled", label, confidence, None, tuple(labels), raw, reason, expected=expected)
+        (label, count), *_ = Counter(labels).most_common(1)
+        confidence = count / len(labels)
+    if rule == "majority":
+        probabilities = label_shares([annotation for _, annotation in given], schema.names)
+    return Annotation("labelled", label, confidence, probabilities, tuple(labels), raw, reason, expected=expected)
 
 
 def _bounds(text: str, max_tokens: int) -> list[int]:

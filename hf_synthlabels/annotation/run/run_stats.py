@@ -139,6 +139,8 @@ class EarlyStop:
     alone: bool = True
     """Whether no other process labels for the same budget; else rows over the budget say nothing about the run."""
     _asked: int = 0
+    _unsent: Counter[str] = field(default_factory=Counter)
+    """Reasons of failed rows for which nothing was sent, which say nothing about the others."""
     _missing: Counter[str] = field(default_factory=Counter)
     _reasons: Counter[str] = field(default_factory=Counter)
     _answers: list[str] = field(default_factory=list)
@@ -151,7 +153,10 @@ class EarlyStop:
             NothingLabeledError: most of the first 50 asked rows are unparsed, refused, truncated or over the budget.
         """
         self.tally.count_row(annotation)
-        check_all_failed(self.tally, at_end=False)
+        if annotation.status == "failed" and not annotation.votes:
+            self._unsent[annotation.reason] += 1
+            return
+        check_all_failed(self._sent, at_end=False)
         # Rejected prompts cost nothing and say nothing about the other rows: the data may be sorted by class.
         is_rejected = annotation.status == "refused" and not annotation.raw
         is_others = annotation.status == "over_budget" and not self.alone
@@ -170,6 +175,22 @@ class EarlyStop:
     def is_settled(self) -> bool:
         """Whether no later row can end the run: enough rows were asked, and some of them did not fail."""
         return self._asked >= EARLY_ROWS and self.tally.statuses.keys() - {"failed", "skipped"} != set()
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything was sent."""
+        return self._sent.rows > 0
+
+    @property
+    def _sent(self) -> RunStats:
+        """The counts without failed rows for which nothing was sent."""
+        if not self._unsent:
+            return self.tally
+        unsent = self._unsent.total()
+        statuses = self.tally.statuses - Counter({"failed": unsent})
+        return replace(
+            self.tally, rows=self.tally.rows - unsent, statuses=statuses, failures=self.tally.failures - self._unsent
+        )
 
     def end(self, unsent: str = "skipped") -> None:
         """End the run.

@@ -88,7 +88,7 @@ def combined_samples(schema: LabelSchema, samples: Sequence[Annotation]) -> Anno
         # The first recorded sample explains the row; the raw answers keep the others.
         first = next((sample for sample in samples if sample.status != "skipped"), samples[0])
         return Annotation(first.status, votes=votes, raw=raw, reason=first.reason)
-    probabilities = _label_probabilities(samples, schema.names)
+    probabilities = label_shares(samples, schema.names)
     expected = _expected(samples) if schema.kind == "text-scale" else None
     return Annotation("labelled", vote.label, vote.consistency, probabilities, votes, raw, expected=expected)
 
@@ -103,7 +103,7 @@ def _expected(samples: Sequence[Annotation]) -> float | None:
     return sum(numbers) / len(numbers) if numbers else None
 
 
-def _label_probabilities(samples: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:
+def label_shares(samples: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:
     """Label probabilities: the mean of the client's, else the proportions of the samples, else unknown."""
     known = [sample.probabilities for sample in samples if sample.probabilities is not None]
     if known:

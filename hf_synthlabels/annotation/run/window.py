@@ -39,9 +39,8 @@ class RowRequests(Protocol[RowIn, ReplyOut]):
     def rows_per_call(self) -> int:
         """Rows that share a request."""
 
-    @property
-    def first_places(self) -> Sequence[int]:
-        """Numbers of the requests that every row starts with; any number identifies one request of a row."""
+    def first_places(self, row: RowIn) -> Sequence[int]:
+        """Numbers of the requests that a row starts with, the same for rows that share a request."""
 
     def next_places(self, row: RowIn, replies: Mapping[int, ReplyOut]) -> Sequence[int]:
         """Numbers of the requests that the replies so far call for; empty when the row is finished."""
@@ -58,7 +57,7 @@ def planned_requests(requests: RowRequests[Row, Reply], rows: Iterable[Row]) -> 
     sent = (row for row in rows if row.is_sent)
     key = 0
     while shared := list(islice(sent, requests.rows_per_call)):
-        for place in requests.first_places:
+        for place in requests.first_places(shared[0]):
             yield requests.request(key, shared, place, {})
             key += 1
 
@@ -156,7 +155,8 @@ class _Window(Generic[Row, Reply]):
                 # An early row takes long: this pass ends with its completion, and the next one continues.
                 return
             if numbers := self._read_rows():
-                self._pending.extend(_Call(numbers, place) for place in self._requests.first_places)
+                places = self._requests.first_places(self._open[numbers[0]].row)
+                self._pending.extend(_Call(numbers, place) for place in places)
             elif self._exhausted:
                 return
 
@@ -197,7 +197,7 @@ class _Window(Generic[Row, Reply]):
         """Open the rows of the next request; fewer at the end, or where the window is full."""
         numbers: list[int] = []
         for number, row in self._rows:
-            self._open[number] = _OpenRow(row, len(self._requests.first_places) if row.is_sent else 0)
+            self._open[number] = _OpenRow(row, len(self._requests.first_places(row)) if row.is_sent else 0)
             if row.is_sent:
                 numbers.append(number)
             if len(numbers) == self._requests.rows_per_call or len(self._open) >= self._size:

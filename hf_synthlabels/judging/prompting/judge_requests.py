@@ -66,8 +66,7 @@ class JudgeRequests:
         orders = 2 if self.prompt.rubric.protocol == "pairwise" else 1
         return range(first, first + self.extraction.num_samples * orders)
 
-    @cached_property
-    def first_places(self) -> Sequence[int]:
+    def first_places(self, row: JudgedItem) -> Sequence[int]:  # noqa: ARG002
         """Places that are known before any reply."""
         return (0,) if self.prompt.commit_first else self.verdicts
 

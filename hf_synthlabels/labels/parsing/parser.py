@@ -15,8 +15,8 @@ from hf_synthlabels.labels.parsing.spans import project
 from hf_synthlabels.labels.schema import INVISIBLE, LabelSchema, visible
 from hf_synthlabels.labels.values import Span
 
-PARSER_VERSION = 6
-"""Raised with every change that can parse an answer differently, so that cached tables are rebuilt."""
+PARSER_VERSION = 7
+"""Raised with every change that can parse an answer differently or adds a column, so that cached tables are rebuilt."""
 
 HEADING = re.compile(r"^(?:the\s+)?(?:answer|label|response|output)\s*(?:is)?\s*[:=：]\s*", re.I)
 EDGES = re.compile(rf"^(?:\s|{INVISIBLE.pattern})+|(?:\s|{INVISIBLE.pattern})+$")
