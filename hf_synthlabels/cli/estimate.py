@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,9 +19,11 @@ from hf_synthlabels.cli.options import (
     SplitOption,
     terminal_width,
 )
+from hf_synthlabels.cli.report import print_written
 from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hf_synthlabels.publishing import LabeledData
     from hf_synthlabels.statistics import EstimateReport
 
 TABLES = (".csv", ".json", ".md", ".tex")
@@ -51,8 +53,24 @@ def estimate(
     estimator: Annotated[
         list[str] | None,
         typer.Option(
-            help="Estimator to show of a regression: naive, classical, ppi or dsl (default: all). May be repeated."
+            help="Estimator to show of a regression: naive, classical, ppi or dsl (default: all). May be repeated. "
+            "With --variants the one that corrects them: ppi (default) or dsl."
         ),
+    ] = None,
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="LLM label columns to estimate from, one after the other: 'llm:a,llm:b', 'llm:*', or with choices "
+            "'{prompt}|{model}'. Shows whether conclusions survive. May be repeated."
+        ),
+    ] = None,
+    null: Annotated[
+        float | None,
+        typer.Option(help="With --variants: value of the conclusion, e.g. 0.5 (default: 0 for differences)."),
+    ] = None,
+    quantity: Annotated[
+        list[str] | None,
+        typer.Option(help="With --variants: class, difference or coefficient to show. May be repeated."),
     ] = None,
     prediction: Annotated[
         str | None, typer.Option(help="Column with predictions to score by f1 (default: the LLM labels).")
@@ -75,6 +93,9 @@ def estimate(
         Path | None,
         typer.Option("-o", "--output", help=".json or .csv file; for a regression also .tex or .md."),
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--report", help="With --variants: folder for a report page with the figure.")
+    ] = None,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
 ) -> None:
@@ -84,50 +105,121 @@ def estimate(
     as a simple random sample.
 
     Example: hf-synthlabels estimate sampled.parquet --formula 'llm_label ~ words * year' --positive biased -o table.tex
+
+    Example: hf-synthlabels estimate sampled.parquet --variants 'llm:*' --quantity biased --null 0.5
     """
     from hf_synthlabels.publishing import open_labeled
-    from hf_synthlabels.publishing.conditional_labels import NOT_CODED, check_conditional, with_not_coded
-    from hf_synthlabels.publishing.label_variables import label_variables, parse_variables
+    from hf_synthlabels.publishing.conditional_labels import NOT_CODED
+    from hf_synthlabels.publishing.label_variables import label_variables
     from hf_synthlabels.publishing.labeled_data import label_options
-    from hf_synthlabels.statistics import Inference
-    from hf_synthlabels.statistics import estimate as compute_estimates
     from hf_synthlabels.tables import check_output
 
     if output is not None:
-        check_output(output, sources=[data], suffixes=TABLES if formula else (".json", ".csv"), folder=False)
-    name, variables = parse_variables(variable or ())
-    if formula is not None and name is not None:
-        raise ConfigError(
-            f"`--variable` is {name!r}: with --formula give name=llm_column:human_column, or leave it out."
-        )
-    columns = (human, llm, prediction, *(column for pair in variables.values() for column in pair))
+        suffixes = TABLES if formula and not variants else (".json", ".csv")
+        check_output(output, sources=[data], suffixes=suffixes, folder=False)
+    name, declared = _variables(variable, formula)
+    columns = (human, llm, prediction, *(column for pair in declared.values() for column in pair))
     numbers = estimand == "mean" or formula is not None
     options = label_options(*columns, numbers=numbers, encoding=encoding, separator=separator)
     labeled = open_labeled(data, split, options)
-    if formula is None:
+    if formula is None and not variants:
         labeled = labeled.of_variable(name, llm)
-        check_conditional(labeled.rows, labeled.variables, llm or labeled.llm)
-    rows, conditional = with_not_coded(labeled.rows, labeled.variables)
-    report = compute_estimates(
-        rows,
-        human=human or labeled.human,
-        llm=llm or labeled.llm,
-        estimand=estimand,  # type: ignore[arg-type]
-        groups=groups,
-        formula=formula,
-        variables={**label_variables(labeled.rows), **variables},
-        family=family,  # type: ignore[arg-type]
-        positive=positive,
-        prediction=prediction,
-        clusters=clusters,
-        inference=Inference(level=level, finite=finite),
-        normalize_labels=normalize_labels,
-    )
+    analysis: dict[str, Any] = {
+        "human": human or labeled.human,
+        "llm": llm or labeled.llm,
+        "estimand": estimand,
+        "groups": groups,
+        "formula": formula,
+        "variables": {**label_variables(labeled.rows), **declared},
+        "family": family,
+        "positive": positive,
+        "prediction": prediction,
+        "clusters": clusters,
+        "normalize_labels": normalize_labels,
+    }
+    if variants:
+        chosen = {"quantities": quantity or (), "null": null, "estimator": _corrected(estimator)}
+        _estimate_variants(labeled.rows, variants, analysis, chosen, (level, finite), (output, page))
+        show_next("estimate --variants", data=data)
+        return
+    _refuse_variant_options(null, quantity, page)
+    report, conditional = _estimated(labeled, analysis, level, finite)
     _show(report, estimator, output)
     if shown := [each for each in conditional if each in (formula or labeled.llm)]:
         print(f"{NOT_CODED!r}: the condition of {', '.join(shown)} does not hold.")
     label = llm or (next(iter(labeled.variables)) if formula and labeled.variables else labeled.llm)
     show_next("estimate", data=data, label=label)
+
+
+def _variables(variable: Sequence[str] | None, formula: str | None) -> tuple[str | None, dict[str, tuple[str, str]]]:
+    """The variable of a codebook, and the declared variables of a formula."""
+    from hf_synthlabels.publishing.label_variables import parse_variables
+
+    name, declared = parse_variables(variable or ())
+    if formula is not None and name is not None:
+        raise ConfigError(
+            f"`--variable` is {name!r}: with --formula give name=llm_column:human_column, or leave it out."
+        )
+    return name, declared
+
+
+def _estimated(
+    labeled: LabeledData, analysis: dict[str, Any], level: float, finite: bool
+) -> tuple[EstimateReport, list[str]]:
+    """The estimates, and the names of conditional variables."""
+    from hf_synthlabels.publishing.conditional_labels import check_conditional, with_not_coded
+    from hf_synthlabels.statistics import Inference
+    from hf_synthlabels.statistics import estimate as compute_estimates
+
+    if analysis["formula"] is None:
+        check_conditional(labeled.rows, labeled.variables, analysis["llm"])
+    rows, conditional = with_not_coded(labeled.rows, labeled.variables)
+    return compute_estimates(rows, inference=Inference(level=level, finite=finite), **analysis), conditional
+
+
+def _corrected(estimators: Sequence[str] | None) -> str:
+    """The estimator that corrects variants."""
+    if estimators and len(estimators) > 1:
+        raise ConfigError(f"`--estimator` is {', '.join(estimators)}: with --variants give one, ppi or dsl.")
+    return estimators[0] if estimators else "ppi"
+
+
+def _refuse_variant_options(null: float | None, quantity: Sequence[str] | None, page: Path | None) -> None:
+    for option, value in (("--null", null), ("--quantity", quantity), ("--report", page)):
+        if value is not None and value != []:
+            raise ConfigError(f"`{option}` needs `--variants`: name the LLM label columns, or leave it out.")
+
+
+def _estimate_variants(
+    rows: Any,
+    patterns: Sequence[str],
+    analysis: dict[str, Any],
+    chosen: dict[str, Any],
+    inference: tuple[float, bool],
+    files: tuple[Path | None, Path | None],
+) -> None:
+    """Estimate from each variant, print the specification curve, and write it."""
+    from hf_synthlabels.publishing import write_report
+    from hf_synthlabels.statistics import Inference
+    from hf_synthlabels.statistics.robustness.sample_parts import tune_rows
+    from hf_synthlabels.statistics.robustness.specification_curve import Analysis, Conclusion, specification_curve
+    from hf_synthlabels.statistics.robustness.variants import read_variants
+    from hf_synthlabels.tables import write_text
+
+    output, page = files
+    level, finite = inference
+    named = ("human", "llm", "formula", "groups", "variables")
+    options = {name: value for name, value in analysis.items() if name not in named}
+    shared = {name: analysis[name] for name in named}
+    columns = read_variants(rows.column_names, patterns)
+    settings = Analysis(**shared, options=options, inference=Inference(level=level, finite=finite))
+    report = specification_curve(rows, columns, settings, Conclusion(**chosen), tune_rows(rows))
+    print(report.text(terminal_width()))
+    if output is not None:
+        is_table = output.suffix.lower() == ".csv"
+        print(f"written: {write_text(output, report.to_csv() if is_table else report.to_json())}")
+    if page is not None:
+        print_written(write_report(report, page), page)
 
 
 def _show(report: EstimateReport, estimators: Sequence[str] | None, output: Path | None) -> None:

@@ -56,6 +56,7 @@ NEXT = {
     "import-labels": "validate {data}",
     "validate": "estimate {data}",
     "estimate": "train minilm --data {data} --label {label}",
+    "estimate --variants": "estimate {data}",
     "train": "push model {student} {repo} --license unknown --llm-terms unknown --dry-run",
     "train --grid": "train minilm --data {data}",
     "predict": "sample {data} -n {rows} -o {output}",

@@ -127,7 +127,24 @@ class Scatter:
     note: str = ""
 
 
-Figure = Intervals | Curves | Counts | Calibration | Bars | Scatter
+@dataclass(frozen=True, slots=True)
+class Specifications:
+    """A specification curve: estimates under each variant above, and the choices behind each variant below."""
+
+    name: str
+    title: str
+    variants: tuple[str, ...]
+    series: Mapping[str, tuple[Interval, ...]]
+    """Estimates by name of the estimator, in the order of the variants."""
+    choices: Mapping[str, tuple[str | None, ...]]
+    """By name of the choice its value for each variant."""
+    axis: str
+    marks: tuple[tuple[str, float], ...] = ()
+    """Named values that are drawn across the estimates."""
+    note: str = ""
+
+
+Figure = Intervals | Curves | Counts | Calibration | Bars | Scatter | Specifications
 
 Exhibit = Table | Figure
 

@@ -16,6 +16,7 @@ from hf_synthlabels.statistics.exhibits import (
     Point,
     Scatter,
     Section,
+    Specifications,
     Table,
 )
 from hf_synthlabels.statistics.intervals import wilson
@@ -79,6 +80,15 @@ SCATTER = Scatter(
     "student",
     True,
 )
+SPECIFICATIONS = Specifications(
+    "specifications",
+    "biased under three variants",
+    ("a|x", "a|y", LONG),
+    {"uncorrected": (near(0.4), near(0.5), near(0.9)), "PPI++": (near(0.55), NOTHING, bare(0.6))},
+    {"prompt": ("a", "a", "b"), "model": ("x", "y", None)},
+    "biased",
+    (("null value 0.5", 0.5),),
+)
 
 many = (*NAMES, *(f"topic {place}" for place in range(13)))
 AWKWARD: tuple[Figure, ...] = (
@@ -115,11 +125,13 @@ AWKWARD: tuple[Figure, ...] = (
     Bars("no_bars", "Nothing", {}),
     Bars("all_unknown", "Unknown", {"US dollars": (("human", None),)}),
     Scatter("no_points", "Nothing", {}, "x", "y"),
+    Specifications("no_variants", "Nothing", (), {}, {}, "x"),
+    Specifications("no_choices", "Names alone", (ARABIC, MARKUP), {"naive": (near(0.4), near(0.5))}, {}, "x"),
     Scatter(
         "groups", "Two groups", {"precision": (("t", 0.1, 0.2), ("u", 0.1, 0.2)), LONG: (("t", 0.3, 0.4),)}, "x", "y"
     ),
 )
-ORDINARY: tuple[Figure, ...] = (INTERVALS, CURVES, COUNTS, CALIBRATION, BARS, SCATTER)
+ORDINARY: tuple[Figure, ...] = (INTERVALS, CURVES, COUNTS, CALIBRATION, BARS, SCATTER, SPECIFICATIONS)
 TABLE = Table(
     "table",
     "Numbers",

@@ -22,6 +22,7 @@ from hf_synthlabels.statistics.exhibits import (
     Intervals,
     Point,
     Scatter,
+    Specifications,
     Table,
     Value,
 )
@@ -55,6 +56,9 @@ def figure_table(figure: Figure) -> Table:
         case Scatter():
             columns = ("group", "name", figure.x, figure.y)
             rows = [(group, name, x, y) for group, points in figure.groups.items() for name, x, y in points]
+        case Specifications():
+            columns = ("variant", *figure.choices, *figure.series)
+            rows = list(zip(figure.variants, *figure.choices.values(), *figure.series.values(), strict=True))
     return Table(figure.name, figure.title, tuple(columns), tuple(map(tuple, rows)), figure.note)
 
 

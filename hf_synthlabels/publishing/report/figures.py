@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -25,7 +26,16 @@ from hf_synthlabels.publishing.report.line_figures import draw_curves, draw_scat
 from hf_synthlabels.publishing.report.svg import SvgFigure, canvas, finished
 from hf_synthlabels.publishing.report.theme import LIGHT
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.statistics.exhibits import Bars, Calibration, Counts, Curves, Figure, Intervals, Scatter
+from hf_synthlabels.statistics.exhibits import (
+    Bars,
+    Calibration,
+    Counts,
+    Curves,
+    Figure,
+    Intervals,
+    Scatter,
+    Specifications,
+)
 
 
 def draw(figure: Figure) -> SvgFigure:
@@ -53,6 +63,8 @@ def _draw(figure: Figure) -> SvgFigure:
             return _bars(figure)
         case Scatter():
             return draw_scatter(figure)
+        case Specifications():
+            return _specifications(figure)
 
 
 def _intervals(figure: Intervals) -> SvgFigure:
@@ -179,3 +191,56 @@ def _bars(figure: Bars) -> SvgFigure:
         for place in places[len(figure.panels) :]:
             place.set_visible(False)
         return finished(drawn, figure.name)
+
+
+def _specifications(figure: Specifications) -> SvgFigure:
+    """Estimates of each variant above, and a point for the value of each choice below."""
+    choices = {name: values for name, values in figure.choices.items() if len(set(values)) > 1}
+    levels = [
+        (
+            f"{name}: {level}" if len(choices) > 1 else str(level),
+            [place for place, value in enumerate(values) if value == level],
+        )
+        for name, values in choices.items()
+        for level in sorted({str(value) for value in values if value is not None})
+    ]
+    if not figure.variants:
+        return nothing(figure.name)
+    below = max(0.6, 0.19 * len(levels))
+    with canvas(WIDTH, 3.0 + below, 2, 1, sharex=True, height_ratios=(3.0, below)) as (drawn, (above, under)):
+        for count, (name, values) in enumerate(figure.series.items()):
+            shift = 0.24 * (count - (len(figure.series) - 1) / 2)
+            _points(above, values, shift, LIGHT[f"s{count}"], "os^D"[count % 4], fold(name, 34))
+        for count, (name, value) in enumerate(figure.marks):
+            dashes = (0, ((4, 3), (1, 1.5))[count % 2])
+            above.axhline(value, color=LIGHT["ink"], linestyle=dashes, linewidth=1, label=fold(name, 34))
+        above.set_ylabel(fold(figure.axis, 40))
+        above.set_xlim(-0.7, len(figure.variants) - 0.3)
+        grid(above, "y")
+        handles, labels = above.get_legend_handles_labels()
+        drawn.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False, fontsize=8)
+        if levels:
+            for row, (_, places) in enumerate(levels):
+                under.plot(places, [row] * len(places), "|", color=LIGHT["s0"], markersize=6, markeredgewidth=1.4)
+            rows_axis(under, [fold(name, 34, 1) for name, _ in levels])
+            under.tick_params(axis="y", labelsize=7)
+            under.set_xticks([])
+        else:
+            under.set_yticks([])
+            under.set_xticks(
+                range(len(figure.variants)), [fold(name, 24, 1) for name in figure.variants], rotation=90, fontsize=7
+            )
+        under.set_xlabel(f"{len(figure.variants):,} variants, by uncorrected estimate")
+        return finished(drawn, figure.name)
+
+
+def _points(place: Any, values: Sequence[Interval], shift: float, color: str, mark: str, name: str) -> None:
+    """Estimates with upright intervals, in order."""
+    known = [(x + shift, value) for x, value in enumerate(values) if math.isfinite(value.estimate)]
+    for x, value in known:
+        if math.isfinite(value.low) and math.isfinite(value.high):
+            place.plot([x, x], [value.low, value.high], color=color, linewidth=1.1, alpha=0.75)
+    size = 4 if len(values) < 60 else 2.5
+    place.plot(
+        [x for x, _ in known], [value.estimate for _, value in known], mark, color=color, markersize=size, label=name
+    )

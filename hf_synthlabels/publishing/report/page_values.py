@@ -24,12 +24,16 @@ from hf_synthlabels.statistics.exhibits import (
     Point,
     Scatter,
     Section,
+    Specifications,
     Table,
     Value,
 )
 
 NAME = re.compile(r"[A-Za-z0-9_]+")
-KINDS = {kind.__name__.lower(): kind for kind in (Table, Intervals, Curves, Counts, Calibration, Bars, Scatter)}
+KINDS = {
+    kind.__name__.lower(): kind
+    for kind in (Table, Intervals, Curves, Counts, Calibration, Bars, Scatter, Specifications)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,9 @@ def _exhibit(values: Mapping[str, Any]) -> Exhibit:
         case "bars" | "scatter":
             key = "panels" if values["kind"] == "bars" else "groups"
             fields[key] = {name: _tuples(rows) for name, rows in fields[key].items()}
+        case "specifications":
+            fields["series"] = {name: tuple(map(Interval.from_dict, each)) for name, each in fields["series"].items()}
+            fields["choices"] = {name: tuple(each) for name, each in fields["choices"].items()}
     kind: Any = KINDS[values["kind"]]
     exhibit: Exhibit = kind(**{name: _tuples(part) for name, part in fields.items()})
     return exhibit

@@ -13,10 +13,12 @@ from hf_synthlabels.publishing.report.adapters.codebook_page import codebook_pag
 from hf_synthlabels.publishing.report.adapters.grid_page import grid_page
 from hf_synthlabels.publishing.report.adapters.judging_page import audit_from_dict, audit_page, judge_page
 from hf_synthlabels.publishing.report.adapters.runs_page import runs_page
+from hf_synthlabels.publishing.report.adapters.specification_page import specification_page
 from hf_synthlabels.publishing.report.adapters.validation_page import validation_page
 from hf_synthlabels.publishing.report.page import write_page, writing
 from hf_synthlabels.publishing.report.page_values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
+from hf_synthlabels.statistics.robustness.curve_report import SpecificationReport
 from hf_synthlabels.statistics.validation.codebook_report import CodebookReport
 from hf_synthlabels.studies import StudyRuns
 from hf_synthlabels.studies.runs import parse_runs
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import GridReport
 from hf_synthlabels.tables import write_text
 
-Report: TypeAlias = "StudyRuns | ValidationReport | CodebookReport | GridReport | Audit | JudgeSummary | Page"
+Report: TypeAlias = (
+    "StudyRuns | ValidationReport | CodebookReport | GridReport | Audit | JudgeSummary | SpecificationReport | Page"
+)
 """Results that can be rendered as a page."""
 
 
@@ -44,6 +48,8 @@ def report_page(report: Report) -> Page:
             return audit_page(report)
         case JudgeSummary():
             return judge_page(report)
+        case SpecificationReport():
+            return specification_page(report)
         case _:
             # Importing the class would load torch.
             return grid_page(report)
@@ -105,6 +111,7 @@ KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
     frozenset({"title", "sections"}): lambda text, _: page_from_json(text),
     frozenset({"tasks", "margin", "resamples"}): lambda _, values: parse_runs(values),
     frozenset({"cells", "schedule"}): lambda text, _: _read_grid(text),
+    frozenset({"curves", "agreement"}): lambda _, values: SpecificationReport.from_dict(values),
     frozenset({"comparisons", "verdicts"}): lambda _, values: audit_from_dict(values),
     frozenset({"variables", "joint"}): lambda _, values: CodebookReport.from_dict(values),
     frozenset({"scores", "n_human"}): lambda text, _: ValidationReport.from_json(text),

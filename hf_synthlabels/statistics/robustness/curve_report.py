@@ -16,6 +16,8 @@ from hf_synthlabels.statistics.robustness.quantity_curve import ESTIMATES, Quant
 
 TITLES = {"ppi": "PPI++", "dsl": "DSL"}
 NAME_WIDTH = 34
+MAX_SHOWN = 30
+"""Variants in a printed table; of more, the lowest and the highest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class SpecificationReport:
         )
         parts = [head]
         for curve in self.curves:
-            parts += [self._table(curve, width), "\n".join(self.share_lines(curve))]
+            parts += [self._table(curve, width), "\n".join(wrap(line, width) for line in self.share_lines(curve))]
         parts.append("\n".join(wrap(line, width) for line in self.agreement_lines()))
         if (chosen := self.selection_line()) is not None:
             parts.append(wrap(chosen, width))
@@ -136,6 +138,9 @@ class SpecificationReport:
             )
             for each in curve.variants
         ]
+        if (left_out := len(curve.variants) - MAX_SHOWN) > 0:
+            half = 1 + MAX_SHOWN // 2
+            lines[half : half + left_out] = [(f"... {left_out:,} more in between", "", "", "", "")]
         lines.append(("human labels only", f"{curve.classical.n:,}", "", _cell(curve.classical, curve.null), ""))
         return align(lines, {1}, width)
 

@@ -76,7 +76,8 @@ class QuantityCurve:
     def same_verdict(self, which: str, level: float) -> Interval:
         """The share of variants with the most frequent verdict."""
         counts = self.verdicts(which)
-        return wilson(max(counts.values(), default=0), counts.total(), level)
+        known = [count for name, count in counts.items() if name != "undefined"]
+        return wilson(max(known, default=0), counts.total(), level)
 
     def same_sign(self, which: str, level: float) -> Interval:
         """The share of variants whose estimate is on the more frequent side of the null value."""

@@ -91,6 +91,9 @@ def specification_curve(
     if len(kept) < 2:
         raise ConfigError(f"`variants` has labels in {len(kept)} column: give two or more columns with labels.")
     chosen = None if tune is None else select_variant(dataset, [each.column for each in kept], analysis.human, tune)
+    if conclusion.estimator == "ppi":
+        # The splits into folds are those of DSL.
+        analysis = replace(analysis, inference=replace(analysis.inference, splits=1))
     level = analysis.inference.level
     together = 1 - (1 - level) / len(kept)
     table = dataset if tune is None else holdout_table(dataset, tune, analysis.human)

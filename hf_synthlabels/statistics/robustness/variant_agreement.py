@@ -59,6 +59,8 @@ def alpha_interval(
     point = _mean_alpha([part.sum(axis=0, keepdims=True) for part in parts], scale)[0]
     if math.isnan(point):
         return Interval.undefined(bootstrap.level, METHOD, n)
+    if n < 2:
+        return Interval(float(point), math.nan, math.nan, bootstrap.level, METHOD, n)
     parts = [part[rated] for part in parts]
     values = [_mean_alpha([counts @ part for part in parts], scale) for counts in _resample_counts(n, bootstrap)]
     return percentile_interval(np.concatenate(values), float(point), bootstrap.level, METHOD, n)

@@ -15,9 +15,6 @@ COMPANIONS = ("status", "confidence", "raw", "note", "probs", "expected", "examp
 
 FIELD = re.compile(r"\{([A-Za-z]\w*)\}")
 
-NAME = "variant"
-"""The choice of variants that only have a name."""
-
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -51,25 +48,22 @@ def read_variants(columns: Sequence[str], patterns: Sequence[str]) -> tuple[Vari
 def _matches(pattern: str, columns: Sequence[str], labels: Sequence[str]) -> Iterator[Variant]:
     if pattern in columns:
         yield Variant(pattern, pattern)
-        return
-    if FIELD.search(pattern):
+    elif len(parts := [part.strip() for part in pattern.split(",") if part.strip()]) > 1:
+        for part in parts:
+            yield from _matches(part, columns, labels)
+    elif FIELD.search(pattern):
         matches = [(name, match) for name in labels if (match := _expression(pattern).fullmatch(name))]
         if not matches:
             raise _no_column(pattern, columns)
         for name, match in matches:
             yield Variant(name, name, tuple(match.groupdict().items()))
-        return
-    if any(sign in pattern for sign in "*?"):
-        names = [name for name in labels if fnmatch.fnmatchcase(name, pattern)]
+    else:
+        # `[` is part of a name, not of a wildcard.
+        escaped = pattern.replace("[", "[[]")
+        names = [name for name in labels if fnmatch.fnmatchcase(name, escaped)]
         if not names:
             raise _no_column(pattern, columns)
         yield from (Variant(name, name) for name in names)
-        return
-    parts = [part.strip() for part in pattern.split(",") if part.strip()]
-    if len(parts) < 2:
-        raise _no_column(pattern, columns)
-    for part in parts:
-        yield from _matches(part, columns, labels)
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
