@@ -87,26 +87,21 @@ def specification_curve(
     analysis, conclusion = analysis or Analysis(), conclusion or Conclusion()
     _check(analysis, conclusion, variants)
     kept = [each for each in variants if any(is_known(value) for value in column_values(dataset, each.column))]
-    empty = [each.name for each in variants if each not in kept]
     if len(kept) < 2:
         raise ConfigError(f"`variants` has labels in {len(kept)} column: give two or more columns with labels.")
-    chosen = None if tune is None else select_variant(dataset, [each.column for each in kept], analysis.human, tune)
-    if conclusion.estimator == "ppi":
-        # The splits into folds are those of DSL.
-        analysis = replace(analysis, inference=replace(analysis.inference, splits=1))
     level = analysis.inference.level
-    together = 1 - (1 - level) / len(kept)
+    columns = [each.column for each in kept]
+    chosen = None if tune is None else select_variant(dataset, columns, analysis.human, tune, level)
     table = dataset if tune is None else holdout_table(dataset, tune, analysis.human)
-    reports = [(analysis.under(table, each, level), analysis.under(table, each, together)) for each in kept]
+    reports = _reports(table, kept, analysis, conclusion)
     first = reports[0][0]
     names, null = _quantities(first, analysis, conclusion)
     curves = tuple(_curve(name, null, conclusion.estimator, kept, reports) for name in names)
+    empty = [each.name for each in variants if each not in kept]
     notes = [f"{', '.join(empty)}: no label in any row, left out."] if empty else []
-    matrix, scale = label_matrix(dataset, [each.column for each in kept])
+    matrix, scale = label_matrix(dataset, columns)
     groups = groups_by_choice([dict(each.choices) for each in kept])
-    by_choice = (
-        {name: alpha_interval(matrix, scale, places) for name, places in groups.items()} if len(groups) > 1 else {}
-    )
+    groups = groups if len(groups) > 1 else {}
     return SpecificationReport(
         what=first.what,
         level=level,
@@ -115,10 +110,23 @@ def specification_curve(
         n_human=first.n_human,
         curves=curves,
         agreement=alpha_interval(matrix, scale),
-        agreement_by_choice=by_choice,
+        agreement_by_choice={name: alpha_interval(matrix, scale, places) for name, places in groups.items()},
         selection=chosen,
         notes=(*notes, *_shared_notes(reports)),
     )
+
+
+Reports = Sequence[tuple[EstimateReport, EstimateReport]]
+"""For each variant its estimates, and those with the level that all variants together need."""
+
+
+def _reports(dataset: Table, variants: Sequence[Variant], analysis: Analysis, conclusion: Conclusion) -> Reports:
+    if conclusion.estimator == "ppi":
+        # The splits into folds are those of DSL.
+        analysis = replace(analysis, inference=replace(analysis.inference, splits=1))
+    level = analysis.inference.level
+    together = 1 - (1 - level) / len(variants)
+    return [(analysis.under(dataset, each, level), analysis.under(dataset, each, together)) for each in variants]
 
 
 def _check(analysis: Analysis, conclusion: Conclusion, variants: Sequence[Variant]) -> None:
@@ -152,7 +160,7 @@ def _curve(
     null: float | None,
     estimator: str,
     variants: Sequence[Variant],
-    reports: Sequence[tuple[EstimateReport, EstimateReport]],
+    reports: Reports,
 ) -> QuantityCurve:
     estimates = []
     for variant, (report, together) in zip(variants, reports, strict=True):
@@ -170,7 +178,7 @@ def _named(report: EstimateReport, name: str) -> QuantityEstimate | None:
     return next((each for each in report if each.name == name), None)
 
 
-def _shared_notes(reports: Sequence[tuple[EstimateReport, EstimateReport]]) -> tuple[str, ...]:
+def _shared_notes(reports: Reports) -> tuple[str, ...]:
     """Notes that hold for every variant, each once."""
     notes = [set(report.notes) for report, _ in reports]
     shared = set.intersection(*notes)

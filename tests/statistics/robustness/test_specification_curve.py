@@ -22,7 +22,7 @@ ROWS, LABELED = 600, 150
 SHARES = {"low": 0.2, "middle": 0.5, "high": 0.8}
 
 
-def table(seed: int = 0, **more: Any) -> Columns:
+def table(seed: int = 0) -> Columns:
     """Half of the rows are `yes`; three variants say so in a fifth, half and four fifths of the rows."""
     rng = np.random.default_rng(seed)
     truth = np.array(["yes", "no"])[rng.integers(2, size=ROWS)]
@@ -32,7 +32,7 @@ def table(seed: int = 0, **more: Any) -> Columns:
     for name, share in SHARES.items():
         said = np.where(rng.random(ROWS) < share, "yes", "no")
         columns[f"llm:{name}"] = np.where(rng.random(ROWS) < 0.4, truth, said).tolist()
-    return Columns(**columns, **more)
+    return Columns(**columns)
 
 
 def variants(data: Columns) -> tuple[Variant, ...]:
@@ -134,7 +134,7 @@ def test_wrong_options_are_refused(options: dict[str, Any], conclusion: dict[str
 
 
 def test_variants_without_labels_are_left_out() -> None:
-    data = table(**{"llm:empty": [None] * ROWS})
+    data = Columns(**table().columns, **{"llm:empty": [None] * ROWS})
     report = specification_curve(data, variants(data), Analysis(), Conclusion(null=0.5))
     assert len(report.curves[0].variants) == 3
     assert any("llm:empty" in note for note in report.notes)
