@@ -77,6 +77,13 @@ EncodingOption = Annotated[
 SeparatorOption = Annotated[
     str | None, typer.Option("--separator", help="Separator of a CSV file, e.g. ';' (default: detected).")
 ]
+VotesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Column with several human labels per row, or one column for each rater, e.g. 'label_ann,label_bob' "
+        "(default: <human>_votes)."
+    ),
+]
 NormalizeOption = Annotated[
     bool, typer.Option("--normalize-labels", help="Merge labels that differ only in case or white space.")
 ]

@@ -26,6 +26,7 @@ from hf_synthlabels.cli.options import (
     TokensOption,
     TrustOption,
     VariableOption,
+    VotesOption,
     column_options,
     terminal_width,
 )
@@ -54,6 +55,7 @@ def validate(
         str | None, typer.Option(help="Column with cluster IDs (e.g. article or author); intervals are clustered.")
     ] = None,
     strata: Annotated[str | None, typer.Option(help="Column with the strata that rows were sampled from.")] = None,
+    votes: VotesOption = None,
     normalize_labels: NormalizeOption = False,
     output: OutputOption = None,
     page: Annotated[
@@ -83,9 +85,11 @@ def validate(
     if output is not None:
         check_output(output, sources=[data], suffixes=(".json",), folder=False)
     numbers = scale is not None or kind == "text-scale"
-    options = label_options(human, llm, strata, numbers=numbers, encoding=encoding, separator=separator)
+    raters = votes.split(",") if votes else []
+    options = label_options(human, llm, strata, *raters, numbers=numbers, encoding=encoding, separator=separator)
     labeled = open_labeled(data, split, options)
     shared: dict[str, Any] = {"clusters": clusters, "strata": strata, "normalize_labels": normalize_labels}
+    shared |= {"votes": raters} if raters else {}
     report: ValidationReport | CodebookReport
     is_codebook = variable is None and llm is None and human is None and len(labeled.variables) > 1
     if is_codebook:

@@ -106,6 +106,11 @@ class CodebookReport:
             f"`{name}`: {rows:,} rows have no human label because its condition does not hold; they are not missing."
             for name, rows in self.not_coded.items()
         ]
+        notes += [
+            f"`{name}`: {report.raters.headline}."
+            for name, report in self.variables.items()
+            if report.raters is not None
+        ]
         if self.not_validated:
             notes.append(f"not validated, since there are no human labels: {', '.join(self.not_validated)}")
         return notes

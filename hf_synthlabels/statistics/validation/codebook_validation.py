@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hf_synthlabels.errors import DataError
+from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import Mask
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY, scored_rows
 from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.raters.table_raters import with_majority
 from hf_synthlabels.statistics.validation.codebook_report import CodebookReport
 from hf_synthlabels.statistics.validation.dataset_columns import Table, read_names
 from hf_synthlabels.statistics.validation.gate import GateVerdict
@@ -43,6 +44,7 @@ def validate_codebook(
     seed: int = 0,
     clusters: str | None = None,
     strata: str | None = None,
+    votes: Sequence[str] | None = None,
     normalize_labels: bool = False,
 ) -> CodebookReport:
     """Compare the LLM labels of several variables with human labels, as `validate` does for one.
@@ -56,20 +58,19 @@ def validate_codebook(
         seed: of the bootstrap.
         clusters: column of cluster ids.
         strata: column of the strata within which rows were sampled.
+        votes: columns of several human labels, for one variable; by default `<human>_votes` of each.
         normalize_labels: whether names that differ only in case or white space are one class.
 
     Raises:
         DataError: no variable has human labels, or a column has other values.
         ConfigError: a gate is invalid, or names an unknown variable or one without human labels.
     """
-    known = {name: each for name, each in variables.items() if _has_human(dataset, each)}
-    if not known:
-        columns = ", ".join(f"`{each.human}`" for each in variables.values())
-        raise DataError(f"No variable has human labels: fill in one of {columns}, or name the columns in the recipe.")
+    dataset = _with_majorities(dataset, variables, votes, normalize=normalize_labels)
+    known = _with_human_labels(dataset, variables)
     unlabeled = [name for name in variables if name not in known]
     parsed = [VariableGate.parse(gate, list(known), unlabeled) for gate in gates]
     absent = not_coded(dataset, variables)
-    options: dict[str, Any] = {"seed": seed, "clusters": clusters, "strata": strata}
+    options: dict[str, Any] = {"seed": seed, "clusters": clusters, "strata": strata, "votes": votes}
     options |= {"normalize_labels": normalize_labels, "resamples": max(resamples, RESAMPLES_PER_GATE * len(parsed))}
     reports = _Reports({name: _domain(dataset, absent[name]) for name in known}, known, options)
     verdicts = judge_family(parsed, reports.judge, level) if parsed else ()
@@ -118,6 +119,24 @@ def _report(table: Table, variable: TableVariable, level: float, options: Mappin
         level=level,
         **options,
     )
+
+
+def _with_majorities(table: Table, variables: Variables, votes: Sequence[str] | None, *, normalize: bool) -> Table:
+    """The table in which variables with votes, and without human labels, have the majority of the votes."""
+    if votes and len(variables) > 1:
+        raise ConfigError(f"`votes` is {', '.join(votes)!r}, and there are {len(variables)} variables: choose one.")
+    for each in variables.values():
+        table = with_majority(table, each.human, each.llm, each.kind_in(table), votes, normalize=normalize)
+    return table
+
+
+def _with_human_labels(table: Table, variables: Variables) -> dict[str, TableVariable]:
+    """The variables that have human labels."""
+    known = {name: each for name, each in variables.items() if _has_human(table, each)}
+    if not known:
+        columns = ", ".join(f"`{each.human}`" for each in variables.values())
+        raise DataError(f"No variable has human labels: fill in one of {columns}, or name the columns in the recipe.")
+    return known
 
 
 def _has_human(table: Table, variable: TableVariable) -> bool:

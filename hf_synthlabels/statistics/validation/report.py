@@ -12,6 +12,7 @@ from hf_synthlabels.statistics.agreement.base import ClassAgreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.exhibits import Breakdown, align, shorten, wrap
 from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.raters.rater_report import RaterReport
 from hf_synthlabels.statistics.validation.gate import GateVerdict
 from hf_synthlabels.statistics.validation.measures import MEASURES
 
@@ -60,6 +61,8 @@ class ValidationReport:
     gate: GateVerdict | None = None
     majority: tuple[str, Interval] | None = None
     """The most frequent human label and its share: the accuracy of always answering it."""
+    raters: RaterReport | None = None
+    """Reliability of the human labels, if rows have several."""
 
     @property
     def coverage(self) -> Interval:
@@ -131,6 +134,7 @@ class ValidationReport:
             **more,
             "gate": None if self.gate is None else self.gate.to_dict(),
             **({} if self.majority is None else {"majority": [self.majority[0], self.majority[1].to_dict()]}),
+            **({} if self.raters is None else {"raters": self.raters.to_dict()}),
         }
 
     @classmethod
@@ -148,6 +152,7 @@ class ValidationReport:
             notes=tuple(values.get("notes", ())),
             gate=None if values["gate"] is None else GateVerdict.from_dict(values["gate"]),
             majority=None if majority is None else (majority[0], Interval.from_dict(majority[1])),
+            raters=RaterReport.from_dict(values["raters"]) if "raters" in values else None,
         )
 
     def to_json(self) -> str:
@@ -176,6 +181,7 @@ class ValidationReport:
             name, share = self.majority
             baseline = f"baseline: always answering {shorten(name, NAME_WIDTH)!r} has accuracy {share}"
             parts.append(baseline if width is None else wrap(baseline, width))
+        parts += [self.raters.text(width)] if self.raters is not None else []
         if self.gate is not None:
             parts.append(wrap(f"gate {self.gate}", width))
             parts += [wrap(self.gate.next_step, width)] if self.gate.next_step else []

@@ -18,6 +18,8 @@ from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.design.human_rows import ScoredRows, scored_rows
 from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.raters.table_raters import table_raters, with_majority
+from hf_synthlabels.statistics.raters.votes import votes_columns
 from hf_synthlabels.statistics.validation.dataset_columns import (
     Table,
     column_feature,
@@ -60,6 +62,7 @@ def validate(
     tokens: str | None = None,
     clusters: str | None = None,
     strata: str | None = None,
+    votes: str | Sequence[str] | None = None,
     normalize_labels: bool = False,
 ) -> ValidationReport:
     """Compare LLM labels with human labels, with an interval on every score.
@@ -81,16 +84,46 @@ def validate(
         tokens: column of token lists, for token-classification with tags.
         clusters: column of cluster ids, such as articles or authors, for cluster-robust intervals.
         strata: column of the strata within which rows, or clusters, were sampled.
+        votes: column of several human labels, or one for each rater; by default `<human>_votes` if there is one.
         normalize_labels: whether names that differ only in case or white space are one class.
 
     Raises:
         DataError: a column is missing or holds other values, or there is no human label.
         ConfigError: an option is invalid, or the task type does not have the gate's score.
     """
-    bootstrap = BootstrapConfig(level, resamples, seed)
+    bootstrap, kind = BootstrapConfig(level, resamples, seed), _kind(dataset, llm, schema, kind)
+    dataset = with_majority(dataset, human, llm, kind, votes, normalize=normalize_labels)
     status = f"{llm}_status" if f"{llm}_status" in (getattr(dataset, "column_names", None) or ()) else None
     columns = _Columns(dataset, human, llm, status, tokens, clusters, strata, normalize_labels)
-    return _validate(columns, _kind(dataset, llm, schema, kind), names, schema, gate, bootstrap)
+    report = _validate(columns, kind, names, schema, gate, bootstrap)
+    return _with_raters(report, columns, votes, names, schema, bootstrap)
+
+
+def _with_raters(
+    report: ValidationReport,
+    columns: _Columns,
+    votes: str | Sequence[str] | None,
+    names: Sequence[str] | None,
+    schema: LabelSchema | None,
+    bootstrap: BootstrapConfig,
+) -> ValidationReport:
+    """The report with that on the raters, if the table has several human labels per row."""
+    if not (voted := votes_columns(columns.dataset, report.human, votes)):
+        return report
+    names = names or (schema.names if schema is not None and schema.names else None)
+    raters = table_raters(
+        columns.dataset,
+        voted,
+        report.kind,
+        report.llm,
+        columns.scored,
+        bootstrap,
+        names=names,
+        scale=None if schema is None else schema.scale,
+        tokens=columns.tokens,
+        normalize=columns.normalize,
+    )
+    return replace(report, raters=raters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from hf_synthlabels.publishing.report.adapters.rater_sections import rater_section
 from hf_synthlabels.publishing.report.adapters.validation_page import class_table, confusion
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.statistics import MEASURES, ValidationReport
@@ -20,6 +23,11 @@ def codebook_page(report: CodebookReport) -> Page:
     }
     gates = [_gates(report)] if report.gates else []
     details = [_variable(name, place, each) for place, (name, each) in enumerate(report.variables.items(), 1)]
+    details += [
+        replace(section, title=f"{name}: {section.title.lower()}")
+        for place, (name, each) in enumerate(report.variables.items(), 1)
+        if each.raters is not None and (section := rater_section(each.raters, place))
+    ]
     summary = [f"{report.joint_text[0].upper()}{report.joint_text[1:]}."]
     if report.gates:
         summary.insert(0, f"All gates: {str(report.verdict).replace('_', ' ')}.")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hf_synthlabels.publishing.report.adapters.rater_sections import rater_section
 from hf_synthlabels.publishing.report.confusion_figure import MAX_DRAWN, MAX_UPRIGHT, frequent_errors, is_large
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.statistics import MEASURES, Interval, ValidationReport
@@ -25,7 +26,8 @@ def validation_page(report: ValidationReport) -> Page:
         "rows": f"{report.n_rows:,}, of which {report.n_human:,} have a human label",
         "intervals": f"{100 * report.level:g}%; bootstrap with {report.resamples:,} resamples, seed {report.seed}",
     }
-    sections = [_agreement(report), _by_label(report), _differences(report), _rows(report)]
+    raters = None if report.raters is None else rater_section(report.raters)
+    sections = [_agreement(report), raters, _by_label(report), _differences(report), _rows(report)]
     return Page(
         f"{report.llm} against human labels",
         tuple(section for section in sections if section is not None),
