@@ -43,7 +43,7 @@ def with_majority(
 ) -> Table:
     """The table itself, or with the majority of the votes if it has votes and no column of human labels."""
     columns = votes_columns(table, human, votes)
-    if not columns or human in (table.column_names or ()) or kind not in (*CHOICES, "text-scale"):
+    if not columns or human in table.column_names or kind not in (*CHOICES, "text-scale"):
         return table
     read = read_votes(table, columns, kind, names=_names(table, llm, columns), normalize=normalize)
     return MajorityTable(table, human, read.majority_labels())

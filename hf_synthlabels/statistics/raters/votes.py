@@ -90,7 +90,7 @@ def votes_columns(table: Table, human: str, votes: str | Sequence[str] | None = 
             raise ConfigError(f"`votes` is {votes!r}: give one column, or a column for each rater, as 'ann,bob'.")
         return columns
     names = (f"{human}_votes", *((GENERAL_COLUMN,) if human == DEFAULT_HUMAN else ()))
-    return next(((name,) for name in names if name in (table.column_names or ())), ())
+    return next(((name,) for name in names if name in (getattr(table, "column_names", None) or ())), ())
 
 
 def read_votes(
