@@ -34,6 +34,7 @@ from hf_synthlabels.cli.report import print_written
 from hf_synthlabels.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from hf_synthlabels.labels import LabelSchema
     from hf_synthlabels.publishing import LabeledData
     from hf_synthlabels.statistics import Gate, ValidationReport
     from hf_synthlabels.statistics.design.sample_plan import PlannedDesign
@@ -96,15 +97,7 @@ def validate(
         report = _validate_variables(labeled, labeled.variables, gates, **shared)
         columns = ["--variable", next(iter(report.variables))]
     else:
-        chosen = labeled.of_variable(variable, llm)
-        chosen = replace(
-            chosen,
-            human=human or chosen.human,
-            llm=llm or chosen.llm,
-            schema=schema or chosen.schema,
-            kind=kind or (None if schema or chosen.schema else chosen.kind),
-            tokens=tokens or chosen.tokens,
-        )
+        chosen = _with_options(labeled.of_variable(variable, llm), human, llm, schema, kind, tokens)
         if len(gates) > 1:
             report = _validate_variables(labeled, {chosen.llm: chosen.as_variable()}, gates, **shared)
         else:
@@ -117,6 +110,25 @@ def validate(
     show_next("validate", *columns, *column_options("", "", split), data=data)
     if not _passed(report):
         raise typer.Exit(1)
+
+
+def _with_options(
+    labeled: LabeledData,
+    human: str | None,
+    llm: str | None,
+    schema: LabelSchema | None,
+    kind: str | None,
+    tokens: str | None,
+) -> LabeledData:
+    """The columns and the task type of the data, or those of the options."""
+    return replace(
+        labeled,
+        human=human or labeled.human,
+        llm=llm or labeled.llm,
+        schema=schema or labeled.schema,
+        kind=kind or (None if schema or labeled.schema else labeled.kind),
+        tokens=tokens or labeled.tokens,
+    )
 
 
 def _validate_one(labeled: LabeledData, gates: Sequence[str], **options: Any) -> ValidationReport:
