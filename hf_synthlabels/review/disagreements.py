@@ -121,6 +121,7 @@ class Disagreements:
         if view == "draws":
             rows, codes, names = self._uncertain_rows()
             is_open = np.isin(rows, np.fromiter(state.resolutions, np.int64, len(state.resolutions)), invert=True)
+            is_open &= state.applies[rows] > 0
             return rows[is_open], codes[is_open], names
         if view == "settled":
             rows = adjudicated

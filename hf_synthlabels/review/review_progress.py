@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.review.review_state import Annotator, ReviewState
+from hf_synthlabels.review.annotator_decisions import Annotator
+from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, share_interval, weighted_mean
 from hf_synthlabels.statistics.intervals import wilson
@@ -83,7 +84,9 @@ def label_matrix(state: ReviewState) -> LabelMatrix:
     annotators = [each for each in state.annotators.values() if each.labels]
     codes = np.column_stack([_codes(state, each) for each in annotators]) if annotators else np.zeros((0, 0))
     scale = "interval" if state.rows.schema.kind == "text-scale" else "nominal"
-    return LabelMatrix(tuple(each.name for each in annotators), codes[(~np.isnan(codes)).sum(axis=1) > 1], scale)
+    # Where a variable of a codebook does not apply, annotators do not disagree on it.
+    is_compared = ((~np.isnan(codes)).sum(axis=1) > 1) & (state.applies[: len(codes)] > 0)
+    return LabelMatrix(tuple(each.name for each in annotators), codes[is_compared], scale)
 
 
 def annotator_agreement(matrix: LabelMatrix) -> AnnotatorAgreement:

@@ -45,7 +45,8 @@ def labels_table(state: ReviewState) -> LabelsTable:
     columns: dict[str, list[Any]] = {
         rows.human: human,
         rows.llm: list(rows.llm_labels),
-        PROBABILITY: [rows.probability(row) for row in range(len(rows))],
+        # Rows in which the variable does not apply are not missing.
+        PROBABILITY: [None if state.applies[row] < 0 else rows.probability(row) for row in range(len(rows))],
     }
     if any(status is not None for status in rows.statuses):
         columns[f"{rows.llm}_status"] = list(rows.statuses)

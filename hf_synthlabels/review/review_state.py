@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_synthlabels.errors import StoreError
+from hf_synthlabels.review.annotator_decisions import Annotator
 from hf_synthlabels.review.decision_store import DecisionStore, Event
 from hf_synthlabels.review.informativeness import surprise_bits
 from hf_synthlabels.review.review_rows import ReviewRows
@@ -45,23 +47,6 @@ class Resolution:
     """Label by annotator, including the label in the table."""
 
 
-@dataclass(slots=True)
-class Annotator:
-    """Decisions of one annotator."""
-
-    name: str
-    labels: dict[int, Event] = field(default_factory=dict)
-    skips: dict[int, Event] = field(default_factory=dict)
-    seen: set[int] = field(default_factory=set)
-    """Rows whose LLM label was shown."""
-    history: list[Event] = field(default_factory=list)
-    """Labels and skips in order, without undone ones."""
-    codes: dict[int, int] = field(default_factory=dict)
-    """Label codes by row; equal labels have equal codes."""
-    place: int = 0
-    """Position in the queue; all rows before it are decided."""
-
-
 class ReviewState:
     """State of a review. `sync` reads new events from the store; hold `lock` to use it from several threads.
 
@@ -74,6 +59,8 @@ class ReviewState:
     def __init__(self, rows: ReviewRows, store: DecisionStore, variable: str = "", lock: Lock | None = None) -> None:
         self.rows, self.store, self.variable = rows, store, variable
         self.lock = lock or threading.RLock()
+        self.applies = self.find_applicable()
+        """1 where the labels of a row count, -1 where the variable does not apply, 0 where that is unknown."""
         self.last = 0
         self.annotators: dict[str, Annotator] = {}
         self.resolutions: dict[int, Resolution] = {}
@@ -95,7 +82,7 @@ class ReviewState:
         self._stacks: dict[tuple[str, int], list[Event]] = {}
         self._adjudications: dict[int, list[Event]] = {}
         for row in rows.human_labels:
-            self._resolve(row)
+            self.resolve(row)
         self.sync()
         self._check_rows()
 
@@ -107,7 +94,7 @@ class ReviewState:
         """
         with self.lock:
             for event in self.store.since(self.last, self.variable):
-                self._apply(event)
+                self.apply(event)
 
     def add(self, event: Event) -> Event:
         """Store an event and apply it.
@@ -139,15 +126,9 @@ class ReviewState:
             per_row: number of annotators per row; None for all.
             excluded: rows to leave out.
         """
-        annotator, queue = self.annotator(name), self.rows.queue
-        while annotator.place < len(queue) and self._is_done(annotator, int(queue[annotator.place]), per_row):
-            annotator.place += 1
-        open_rows = (
-            row
-            for row in map(int, queue[annotator.place :])
-            if row not in excluded and not self._is_done(annotator, row, per_row)
-        )
-        return list(itertools.islice(open_rows, count))
+        annotator = self.annotator(name)
+        is_done = partial(self._is_done, annotator, per_row=per_row)
+        return annotator.upcoming(self.rows.queue, count, is_done, excluded)
 
     def latest_event(self, name: str, row: int) -> Event | None:
         """The annotator's current label or skip of a row."""
@@ -158,14 +139,21 @@ class ReviewState:
         """Rows for other tools: those to label, and those with a label."""
         return sorted({*map(int, self.rows.queue), *self.resolutions})
 
-    def _is_done(self, annotator: Annotator, row: int, per_row: int | None) -> bool:
+    def _is_done(self, annotator: Annotator, row: int, *, per_row: int | None) -> bool:
         """Whether an annotator has decided a row, or enough others have."""
         if row in annotator.labels or row in annotator.skips:
             return True
         return per_row is not None and len(self._votes(row)) >= per_row
 
-    def _apply(self, event: Event) -> None:
-        self.last = max(self.last, event.id)
+    def find_applicable(self) -> NDArray[np.int8]:
+        """Whether the variable applies in each row; see `applies`."""
+        return np.ones(len(self.rows), dtype=np.int8)
+
+    def apply(self, event: Event) -> None:
+        """Apply a stored event; an event that was applied before changes nothing."""
+        if event.id <= self.last:
+            return
+        self.last = event.id
         if not 0 <= event.row < len(self.rows):
             raise StoreError(
                 f"`store` {str(self.store.path)!r} has a decision on row {event.row:,}, but the data have "
@@ -189,7 +177,7 @@ class ReviewState:
             case "no-example":
                 self.examples.pop(event.row, None)
         if event.action in ("label", "skip", "undo", "adjudicate"):
-            self._resolve(event.row)
+            self.resolve(event.row)
 
     def _undo(self, annotator: Annotator, event: Event) -> None:
         """Undo the event whose key is the note of this one."""
@@ -227,7 +215,8 @@ class ReviewState:
         votes += [(each.name, each.labels[row].human_label) for each in self.annotators.values() if row in each.labels]
         return votes
 
-    def _resolve(self, row: int) -> None:
+    def resolve(self, row: int) -> None:
+        """Update what results from all labels of a row."""
         resolution = self._resolution(row)
         self._move(row, resolution)
         schema, llm = self.rows.schema, self.rows.llm_labels[row]
@@ -267,6 +256,8 @@ class ReviewState:
         return self._pattern_codes[name]
 
     def _resolution(self, row: int) -> Resolution | None:
+        if self.applies[row] < 1:
+            return None
         votes = tuple(self._votes(row))
         if row in self.adjudications:
             return Resolution(self.adjudications[row].human_label, "adjudicated", votes)
@@ -278,11 +269,9 @@ class ReviewState:
         most = max(counts.values(), key=len)
         if len(counts) == 1:
             return Resolution(most[0], "one" if len(votes) == 1 else "unanimous", votes)
-        return (
-            Resolution(most[0], "majority", votes)
-            if 2 * len(most) > len(votes)
-            else Resolution(None, "disputed", votes)
-        )
+        if 2 * len(most) > len(votes):
+            return Resolution(most[0], "majority", votes)
+        return Resolution(None, "disputed", votes)
 
     def _check_rows(self) -> None:
         """Compare the texts of some decided rows with those at the time of the decision.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,12 @@ from hf_synthlabels.review import ReviewOptions, open_review
 from hf_synthlabels.review.codebook.codebook_review import CodebookReview
 from hf_synthlabels.review.codebook.codebook_session import CodebookSession
 from hf_synthlabels.review.codebook.opening import read_review_codebook
+from hf_synthlabels.review.decision_store import Event
+from hf_synthlabels.review.disagreements import Disagreements
 from hf_synthlabels.review.exchange.codebook_export import codebook_examples, codebook_sheet, codebook_table
 from hf_synthlabels.review.review_options import default_store
+from hf_synthlabels.review.review_progress import label_matrix
+from hf_synthlabels.review.review_report import LiveReport, labels_table
 from hf_synthlabels.review.review_rows import review_rows
 from hf_synthlabels.review.review_values import read_value
 from tests.review import codebooks
@@ -188,11 +193,70 @@ def test_examples_have_a_label_for_each_variable_that_applies(tmp_path: Path) ->
             example = read.model_copy(update={"label": label, "labels": {}})
             assert example.read_label(schemas[name], example.row_text(form)) is not None
     with serving(session) as port:
-        ask(port, "/api/example", {"annotator": "eve", "variable": "violence", "row": 1, "chosen": True})
+        # It is disputed whether there is a protest, and so whether its issues have a label.
         body = {"annotator": "eve", "variable": "issues", "row": 1, "chosen": True}
-        assert ask(port, "/api/example", body)[0] == 200
-    with pytest.raises(DataError, match="protest"):
+        assert ask(port, "/api/example", body)[0] == 400
+    answer(session, "bob", 2, {**QUIET, "tone": "hostile"})
+    with pytest.raises(DataError, match="tone"):
         codebook_examples(session.review)
+
+
+def counted(session: CodebookSession, name: str) -> tuple[int, int, int]:
+    """Of a variable: the labeled rows of the report, the open rows to adjudicate, the rows that two have labeled."""
+    state = session.review.variables[name]
+    return LiveReport(state).report()["labeled"], Disagreements(state).counts()["open"], len(label_matrix(state).codes)
+
+
+def test_labels_of_a_variable_count_only_where_it_applies(tmp_path: Path) -> None:
+    session = codebook_session(tmp_path)
+    # All find issues, none of them the LLM's, and disagree on whether there is a protest.
+    for name, issues in (("ann", ["rights"]), ("bob", ["climate"])):
+        answer(session, name, 0, {**WAGES, "issues": issues})
+        answer(session, name, 1, {**WAGES, "issues": issues} if name == "ann" else QUIET)
+    answer(session, "cyd", 0, {**WAGES, "issues": ["rights"]})
+    assert counted(session, "protest") == (1, 1, 2)
+    assert counted(session, "issues") == (1, 1, 1)
+    board = Disagreements(session.review.variables["protest"])
+    for value, issues_of_row_1 in (("yes", 1), ("no", 0)):
+        board.decide("eve", 1, value)
+        assert counted(session, "protest")[:2] == (2, 0)
+        assert counted(session, "issues") == (1 + issues_of_row_1, 1 + issues_of_row_1, 1)
+        # Another process reads the same.
+        assert counted(codebook_session(tmp_path), "issues") == counted(session, "issues")
+    # Without a protest, neither its issues nor what depends on them count.
+    board.decide("eve", 0, "no")
+    assert counted(session, "issues") == counted(session, "wage_claim") == (0, 0, 0)
+    assert labels_table(session.review.variables["issues"])["inclusion_probability"] == [
+        *(None, None, 0.5, 0.5, 0.5, 0.5, None, None)
+    ]
+    board.reopen("eve", 0)
+    assert counted(session, "issues") == (1, 1, 1)
+
+
+def test_the_progress_takes_as_long_after_many_rows_as_after_a_few(tmp_path: Path) -> None:
+    session = codebook_session(tmp_path, codebooks.codebook_table(tmp_path, rows=2000, sampled=2000))
+    state = session.review
+
+    def decide(rows: range) -> float:
+        events = [
+            Event(f"{row}-{name}", "ann", row, "", "label" if name != "tone" else "skip", label, variable=name)
+            for row in rows
+            for name, label in QUIET.items()
+        ]
+        events += [
+            Event(f"{row}-{name}", "ann", row, "", "skip", variable=name)
+            for row in rows
+            for name in ("issues", "wage_claim")
+        ]
+        state.add_all(events)
+        began = time.process_time()
+        for _ in range(300):
+            counts = session.progress("ann")
+        assert (counts["labeled"], counts["skipped"], counts["open"]) == (0, rows.stop, 2000 - rows.stop)
+        return time.process_time() - began
+
+    few = decide(range(20))
+    assert decide(range(20, 2000)) < 5 * few
 
 
 def test_rows_that_are_complete_in_the_table_are_not_shown_again(tmp_path: Path) -> None:

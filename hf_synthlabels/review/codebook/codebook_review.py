@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
+from functools import partial
 from typing import Any
 
-from hf_synthlabels.review.codebook.codebook_rows import CodebookRows, condition_holds
+from hf_synthlabels.review.codebook.codebook_rows import CodebookRows
+from hf_synthlabels.review.codebook.variable_state import VariableState
 from hf_synthlabels.review.decision_store import DecisionStore, Event
-from hf_synthlabels.review.review_state import ReviewState
 
 
 class CodebookReview:
-    """State of a review with several variables: one `ReviewState` for each, on one store.
+    """State of a review with several variables: one `VariableState` for each, on one store.
 
     A row is decided when every variable has a label or a skip. Hold `lock` to use it from several threads.
 
@@ -25,10 +25,17 @@ class CodebookReview:
         self.rows = rows
         self.store = store
         self.lock = threading.RLock()
-        self.variables = {name: ReviewState(each, store, name, self.lock) for name, each in rows.variables.items()}
+        self.variables: dict[str, VariableState] = {}
+        for name, condition in rows.conditions.items():
+            parent = None if condition is None else self.variables[condition.variable]
+            self.variables[name] = VariableState(rows.variables[name], store, name, self.lock, condition, parent)
+        self._last = 0
+        self._decided: dict[str, set[int]] = {}
+        self._skipped: dict[str, set[int]] = {}
+        self.sync()
 
     @property
-    def first(self) -> ReviewState:
+    def first(self) -> VariableState:
         """The state of the first variable, which applies in every row."""
         return next(iter(self.variables.values()))
 
@@ -39,8 +46,14 @@ class CodebookReview:
             StoreError: the decision store cannot be read.
         """
         with self.lock:
-            for state in self.variables.values():
-                state.sync()
+            changed: set[tuple[str, int]] = set()
+            for event in self.store.since(self._last):
+                self._last = event.id
+                if event.variable in self.variables:
+                    self.variables[event.variable].apply(event)
+                    changed.add((event.annotator, event.row))
+            for annotator, row in changed:
+                self._update(annotator, row)
 
     def add_all(self, events: Iterable[Event]) -> None:
         """Store events of several variables, all or none, and apply them.
@@ -61,37 +74,20 @@ class CodebookReview:
         self, name: str, count: int = 1, *, per_row: int | None = None, excluded: Collection[int] = ()
     ) -> list[int]:
         """The next rows for an annotator; see `ReviewState.upcoming`."""
-        annotator, queue = self.first.annotator(name), self.rows.queue
-        while annotator.place < len(queue) and self._is_done(name, int(queue[annotator.place]), per_row):
-            annotator.place += 1
-        open_rows = (
-            row
-            for row in map(int, queue[annotator.place :])
-            if row not in excluded and not self._is_done(name, row, per_row)
-        )
-        return list(itertools.islice(open_rows, count))
+        is_done = partial(self._is_done, name, per_row=per_row)
+        return self.first.annotator(name).upcoming(self.rows.queue, count, is_done, excluded)
 
     def is_decided(self, annotator: str, row: int) -> bool:
         """Whether an annotator has decided every variable of a row."""
         return len(self.decisions(annotator, row)) == len(self.variables)
 
-    def decided_rows(self, annotator: str) -> set[int]:
+    def decided_rows(self, annotator: str) -> Set[int]:
         """The rows in which an annotator has decided every variable."""
-        decisions = [state.annotator(annotator) for state in self.variables.values()]
-        return set.intersection(*({*each.labels, *each.skips} for each in decisions))
+        return self._decided.get(annotator, frozenset())
 
-    def skipped_rows(self, annotator: str) -> set[int]:
+    def skipped_rows(self, annotator: str) -> Set[int]:
         """The decided rows in which an annotator skipped an applicable variable."""
-        rows: set[int] = set()
-        for name, condition in self.rows.conditions.items():
-            skips = self.variables[name].annotator(annotator).skips
-            if condition is None:
-                rows.update(skips)
-                continue
-            # A variable with a label applies: others are stored as skipped.
-            labels = self.variables[condition.variable].annotator(annotator).labels
-            rows.update(row for row in skips if row in labels and condition_holds(condition, labels[row].human_label))
-        return rows & self.decided_rows(annotator)
+        return self._skipped.get(annotator, frozenset())
 
     def labels(self, row: int) -> dict[str, Any]:
         """The labels that result from all decisions; without those of variables whose conditions do not hold."""
@@ -109,8 +105,24 @@ class CodebookReview:
                 rows.update(annotator.labels)
         return sorted(rows)
 
-    def _is_done(self, name: str, row: int, per_row: int | None) -> bool:
+    def _is_done(self, name: str, row: int, *, per_row: int | None) -> bool:
         """Whether an annotator has decided a row, or enough others have labeled it."""
         if self.is_decided(name, row):
             return True
         return per_row is not None and sum(row in each.labels for each in self.first.annotators.values()) >= per_row
+
+    def _update(self, annotator: str, row: int) -> None:
+        """Update whether an annotator has decided a row, so that no count reads all rows."""
+        decided, skipped = self._decided.setdefault(annotator, set()), self._skipped.setdefault(annotator, set())
+        decided.discard(row)
+        skipped.discard(row)
+        if self.is_decided(annotator, row):
+            decided.add(row)
+            if self._has_skip(annotator, row):
+                skipped.add(row)
+
+    def _has_skip(self, annotator: str, row: int) -> bool:
+        """Whether an annotator skipped an applicable variable; one with a label applies, others are stored as skips."""
+        events = self.decisions(annotator, row)
+        labels = {name: event.human_label for name, event in events.items() if event.action == "label"}
+        return any(name not in labels for name in self.rows.applicable(labels))

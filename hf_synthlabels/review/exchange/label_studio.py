@@ -12,10 +12,11 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.review.annotator_decisions import Annotator
 from hf_synthlabels.review.exchange.imports import Answer, read_json, write_json
 from hf_synthlabels.review.exchange.matching import RowMatcher, locate_span, unique_names
 from hf_synthlabels.review.review_rows import ReviewRows
-from hf_synthlabels.review.review_state import Annotator, ReviewState
+from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.tables import write_text
 
 CONTROL = "label"
