@@ -132,7 +132,9 @@ class Demo:
     def _validate(self, rows: Dataset, recipe: Path) -> ValidationReport:
         """Annotate rows, validate the labels against the human ones, and print the scores."""
         labeled = annotate(rows, recipe, progress=f"{recipe.stem} labels")
-        report = validate(labeled, human="label", llm="llm_label", names=list(AREAS), gate=Gate.parse(GATE))
+        report = validate(
+            labeled, human="label", llm="llm_label", names=list(AREAS), gate=Gate.parse(GATE), confidence=False
+        )
         self.tell(f"     Agreement with the human labels of {len(rows):,} rows, with 95% intervals:")
         for score in ("coverage", "accuracy", "macro_f1", "kappa"):
             self.tell(f"       {score.replace('_f1', ' F1'):9} {getattr(report, score)}")

@@ -58,6 +58,10 @@ def validate(
     strata: Annotated[str | None, typer.Option(help="Column with the strata that rows were sampled from.")] = None,
     votes: VotesOption = None,
     normalize_labels: NormalizeOption = False,
+    confidence: Annotated[
+        str | None,
+        typer.Option(help="Column of the confidence to check (default: `<llm>_confidence`, else `<llm>_probs`)."),
+    ] = None,
     output: OutputOption = None,
     page: Annotated[
         Path | None, typer.Option("--report", help="Folder for a report page with tables and figures.")
@@ -72,12 +76,14 @@ def validate(
 
     Example: hf-synthlabels validate labeled.jsonl --human label --gate 'accuracy>=0.75'
 
+    Example: hf-synthlabels validate labeled.jsonl --confidence llm_label_probs
+
     Example: hf-synthlabels validate coded.parquet --gate 'bias: macro_f1>=0.7' --gate 'tone: mae<=0.5'
     """
-    from hf_synthlabels.publishing import open_labeled, write_report
+    from hf_synthlabels.publishing import open_labeled
     from hf_synthlabels.publishing.labeled_data import label_options, scale_schema
     from hf_synthlabels.statistics import Gate
-    from hf_synthlabels.tables import check_output, write_text
+    from hf_synthlabels.tables import check_output
 
     gates = gate or []
     for text in gates:
@@ -93,6 +99,7 @@ def validate(
     shared |= {"votes": raters} if raters else {}
     report: ValidationReport | CodebookReport
     is_codebook = variable is None and llm is None and human is None and len(labeled.variables) > 1
+    _check_confidence(confidence, n_reports=2 if is_codebook else len(gates))
     if is_codebook:
         report = _validate_variables(labeled, labeled.variables, gates, **shared)
         columns = ["--variable", next(iter(report.variables))]
@@ -101,15 +108,31 @@ def validate(
         if len(gates) > 1:
             report = _validate_variables(labeled, {chosen.llm: chosen.as_variable()}, gates, **shared)
         else:
-            report = _validate_one(chosen, gates, **shared)
+            report = _validate_one(chosen, gates, confidence=confidence or True, **shared)
         columns = ["--variable", variable] if variable else column_options(chosen.human, chosen.llm)
+    _write(report, output, page)
+    show_next("validate", *columns, *column_options("", "", split), data=data)
+    if not _passed(report):
+        raise typer.Exit(1)
+
+
+def _check_confidence(column: str | None, n_reports: int) -> None:
+    """Refuse a column of confidences for several variables or gates."""
+    if column is not None and n_reports > 1:
+        raise ConfigError(
+            f"`confidence` is {column!r}, the column of one variable: add `--variable`, and at most one `--gate`."
+        )
+
+
+def _write(report: ValidationReport | CodebookReport, output: Path | None, page: Path | None) -> None:
+    """Write the report as JSON and as a page, where they are requested."""
+    from hf_synthlabels.publishing import write_report
+    from hf_synthlabels.tables import write_text
+
     if output is not None:
         print(f"written: {write_text(output, report.to_json())}")
     if page is not None:
         print_written(write_report(report, page), page)
-    show_next("validate", *columns, *column_options("", "", split), data=data)
-    if not _passed(report):
-        raise typer.Exit(1)
 
 
 def _with_options(

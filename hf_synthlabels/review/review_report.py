@@ -117,7 +117,7 @@ class LiveReport:
         with state.lock:
             last, table, matrix = state.last, labels_table(state), label_matrix(state)
         try:
-            report = validate(table, human=rows.human, llm=rows.llm, schema=rows.schema)
+            report = validate(table, human=rows.human, llm=rows.llm, schema=rows.schema, confidence=False)
             content = {"state": "done", **_scores(report), "agreement": asdict(annotator_agreement(matrix))}
         except SynthLabelsError as error:
             content = {"state": "failed", "error": str(error)}

@@ -207,7 +207,12 @@ def held_out_scores(
         if column not in dataset.column_names or all(value is None for value in dataset[column][:]):
             continue
         report = validate(
-            labelled, human=column, llm=PREDICTED, schema=student.task.schema, tokens=tokens if lists else None
+            labelled,
+            human=column,
+            llm=PREDICTED,
+            schema=student.task.schema,
+            tokens=tokens if lists else None,
+            confidence=False,
         )
         scores = {
             name: score

@@ -177,3 +177,30 @@ def test_validate_prints_the_most_frequent_reasons(run: Run, tmp_path: Path) -> 
     code, out, _ = run("validate", str(path))
     assert code == 0
     assert "3 rows refused: no" in out
+
+
+def test_confidence_is_checked_in_text_json_and_by_a_named_column(run: Run, tmp_path: Path) -> None:
+    rows = [
+        {"label": "ab"[row % 2], "llm_label": "a", "llm_label_confidence": 0.9 if row % 2 else 0.6, "mine": 0.5}
+        for row in range(40)
+    ]
+    file, output = tmp_path / "rows.jsonl", tmp_path / "report.json"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    code, out, err = run("validate", str(file), "-o", str(output))
+    assert code == 0, err
+    assert "AUROC of being right" in out
+    report = ValidationReport.from_json(output.read_text())
+    assert report.confidence is not None
+    # Wrong labels, those with a human label of b, have more confidence than right ones.
+    assert report.confidence.auroc.estimate == 0
+    assert run("validate", str(file), "--confidence", "mine", "-o", str(output))[0] == 0
+    named_report = ValidationReport.from_json(output.read_text())
+    assert named_report.confidence is not None
+    assert (named_report.confidence.column, named_report.confidence.auroc.estimate) == ("mine", 0.5)
+    for options in (
+        ["--confidence", "none"],
+        ["--confidence", "mine", "--gate", "accuracy>=0.1", "--gate", "kappa>=0"],
+    ):
+        code, _, err = run("validate", str(file), *options)
+        assert code == 2
+        assert "`none`" in err or "`confidence`" in err

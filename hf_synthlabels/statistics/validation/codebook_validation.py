@@ -72,7 +72,7 @@ def validate_codebook(
     absent = not_coded(dataset, variables)
     options: dict[str, Any] = {"seed": seed, "clusters": clusters, "strata": strata, "votes": votes}
     options |= {"normalize_labels": normalize_labels, "resamples": max(resamples, RESAMPLES_PER_GATE * len(parsed))}
-    reports = _Reports({name: _domain(dataset, absent[name]) for name in known}, known, options)
+    reports = _Reports({name: _domain(dataset, absent[name]) for name in known}, known, options, level)
     verdicts = judge_family(parsed, reports.judge, level) if parsed else ()
     return CodebookReport(
         level=level,
@@ -93,12 +93,15 @@ class _Reports:
     tables: Mapping[str, Table]
     variables: Variables
     options: Mapping[str, Any]
+    level: float
+    """Confidence level of the reports that are shown; those of adjusted gates need no check of the confidence."""
     computed: dict[tuple[str, float], ValidationReport] = field(default_factory=dict)
 
     def report(self, name: str, level: float) -> ValidationReport:
         """The report of a variable with intervals of a level."""
         if (name, level) not in self.computed:
-            self.computed[name, level] = _report(self.tables[name], self.variables[name], level, self.options)
+            options = {**self.options, "confidence": level == self.level}
+            self.computed[name, level] = _report(self.tables[name], self.variables[name], level, options)
         return self.computed[name, level]
 
     def judge(self, gate: VariableGate, level: float) -> GateVerdict:

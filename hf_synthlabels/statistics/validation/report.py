@@ -10,6 +10,7 @@ from typing import Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.agreement.base import ClassAgreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
+from hf_synthlabels.statistics.confidence.confidence_report import ConfidenceReport
 from hf_synthlabels.statistics.exhibits import Breakdown, align, shorten, wrap
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.raters.rater_report import RaterReport
@@ -63,6 +64,8 @@ class ValidationReport:
     """The most frequent human label and its share: the accuracy of always answering it."""
     raters: RaterReport | None = None
     """Reliability of the human labels, if rows have several."""
+    confidence: ConfidenceReport | None = None
+    """Whether the confidence says which labels are right; None if no confidence is known."""
 
     @property
     def coverage(self) -> Interval:
@@ -135,6 +138,7 @@ class ValidationReport:
             "gate": None if self.gate is None else self.gate.to_dict(),
             **({} if self.majority is None else {"majority": [self.majority[0], self.majority[1].to_dict()]}),
             **({} if self.raters is None else {"raters": self.raters.to_dict()}),
+            **({} if self.confidence is None else {"confidence": self.confidence.to_dict()}),
         }
 
     @classmethod
@@ -153,6 +157,7 @@ class ValidationReport:
             gate=None if values["gate"] is None else GateVerdict.from_dict(values["gate"]),
             majority=None if majority is None else (majority[0], Interval.from_dict(majority[1])),
             raters=RaterReport.from_dict(values["raters"]) if "raters" in values else None,
+            confidence=ConfidenceReport.from_dict(values["confidence"]) if "confidence" in values else None,
         )
 
     def to_json(self) -> str:
@@ -185,6 +190,7 @@ class ValidationReport:
         if self.gate is not None:
             parts.append(wrap(f"gate {self.gate}", width))
             parts += [wrap(self.gate.next_step, width)] if self.gate.next_step else []
+        parts += [] if self.confidence is None else [self.confidence.text(width)]
         return "\n\n".join(parts)
 
     def _heading(self) -> str:

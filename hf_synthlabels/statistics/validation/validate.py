@@ -15,6 +15,7 @@ from hf_synthlabels.statistics.agreement.classification import classification_ag
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, occurring
 from hf_synthlabels.statistics.arrays import MISSING, Mask, check_lengths, encode
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
+from hf_synthlabels.statistics.confidence.confidence_columns import with_confidence
 from hf_synthlabels.statistics.design.human_rows import ScoredRows, scored_rows
 from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
@@ -30,6 +31,7 @@ from hf_synthlabels.statistics.validation.dataset_columns import (
 from hf_synthlabels.statistics.validation.gate import Gate
 from hf_synthlabels.statistics.validation.measures import check_measure, check_validated_kind
 from hf_synthlabels.statistics.validation.report import ValidationReport
+from hf_synthlabels.statistics.validation.table_variables import TableVariable
 from hf_synthlabels.statistics.validation.task_agreement import (
     check_numbers,
     kind_agreement,
@@ -64,11 +66,11 @@ def validate(
     strata: str | None = None,
     votes: str | Sequence[str] | None = None,
     normalize_labels: bool = False,
+    confidence: str | bool = True,
 ) -> ValidationReport:
     """Compare LLM labels with human labels, with an interval on every score.
 
-    Rows with a human label are scored; a missing LLM label is an error. They must be a random sample, or have unequal
-    inclusion probabilities in the column `inclusion_probability`, which gives inverse-probability weights.
+    Rows with a human label are scored. They are a random sample, or weighted by the column `inclusion_probability`.
 
     Args:
         dataset: one split, for example a `datasets.Dataset`; docs/columns.md lists the forms of labels.
@@ -86,6 +88,7 @@ def validate(
         strata: column of the strata within which rows, or clusters, were sampled.
         votes: column of several human labels, or one for each rater; by default `<human>_votes` if there is one.
         normalize_labels: whether names that differ only in case or white space are one class.
+        confidence: column with the confidence (default: `<llm>_confidence`, else `<llm>_probs`); False for no check.
 
     Raises:
         DataError: a column is missing or holds other values, or there is no human label.
@@ -93,9 +96,8 @@ def validate(
     """
     bootstrap, kind = BootstrapConfig(level, resamples, seed), _kind(dataset, llm, schema, kind)
     dataset = with_majority(dataset, human, llm, kind, votes, normalize=normalize_labels)
-    status = f"{llm}_status" if f"{llm}_status" in (getattr(dataset, "column_names", None) or ()) else None
-    columns = _Columns(dataset, human, llm, status, tokens, clusters, strata, normalize_labels)
-    report = _validate(columns, kind, names, schema, gate, bootstrap)
+    columns = _Columns(dataset, human, llm, tokens, clusters, strata, normalize_labels)
+    report = columns.checked(_validate(columns, kind, names, schema, gate, bootstrap), schema, confidence)
     return _with_raters(report, columns, votes, names, schema, bootstrap)
 
 
@@ -133,11 +135,15 @@ class _Columns:
     dataset: Table
     human: str
     llm: str
-    status: str | None
     tokens: str | None
     clusters: str | None
     strata: str | None
     normalize: bool
+
+    @property
+    def status(self) -> str | None:
+        """The column of the status of LLM labels; None if there is none."""
+        return name if (name := f"{self.llm}_status") in (getattr(self.dataset, "column_names", None) or ()) else None
 
     def scored(self, labeled: Mask) -> ScoredRows:
         """The rows that are scored, of those with a human label."""
@@ -152,6 +158,15 @@ class _Columns:
             return None
         counts = Counter("(none)" if label is None else label for label in read_names(self.dataset, self.status)[0])
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def checked(self, report: ValidationReport, schema: LabelSchema | None, confidence: str | bool) -> ValidationReport:
+        """The report with a check of the confidence, unless that is False."""
+        if confidence is False:
+            return report
+        variable = TableVariable(self.llm, self.human, report.kind, schema, self.tokens)
+        options = {"clusters": self.clusters, "strata": self.strata, "normalize": self.normalize}
+        column = confidence if isinstance(confidence, str) else None
+        return with_confidence(report, self.dataset, variable, column, **options)
 
 
 class _Scored(NamedTuple):

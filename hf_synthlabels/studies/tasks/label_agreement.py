@@ -34,7 +34,7 @@ def label_agreement(
     def agreement(rows: Dataset, gate: str | None) -> dict[str, Any]:
         return validate(
             rows, human=human, llm=recipe.output.column, schema=recipe.schema_of_labels(), tokens=recipe.task.tokens,
-            gate=gate, level=study.level, resamples=study.resamples,
+            gate=gate, level=study.level, resamples=study.resamples, confidence=False,
         ).to_dict()  # fmt: skip
 
     found: dict[str, Any] = {"agreement": agreement(labeled, None)}
