@@ -162,3 +162,4 @@ def _check_behavior(recipe: str, rows: int, seed: int, *, as_json: bool) -> None
 
     report = check_recipe(recipe, rows=rows, seed=seed, on_plan=lambda run_plan: print(run_plan, file=sys.stderr))
     print(report.to_json() if as_json else report)
+    show_next("plan", recipe=recipe, output="labeled.jsonl")

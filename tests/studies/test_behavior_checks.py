@@ -82,8 +82,15 @@ BOOK: dict[str, Any] = {
 }
 
 
+NOT_APPLICABLE = (-1, -1)
+
+
 def passed(report: CheckReport) -> dict[tuple[str, str], tuple[int, int]]:
-    return {(each.check.split()[0], each.variable): (each.passed, each.n) for each in report.results if each.variable}
+    return {
+        (each.check.split()[0], each.variable): (each.passed, each.n) if each.is_applicable else NOT_APPLICABLE
+        for each in report.results
+        if each.variable
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +111,9 @@ def test_a_recipe_passes_what_its_annotator_does_by_rule(
         ("reversed", "llm_label"): (order, 10),
         ("neutral", "llm_label"): (names, 10),
         ("definition", "llm_label"): (recall, 3),
+        ("empty", "llm_label"): (nonsense, 5),
         ("nonsense", "llm_label"): (nonsense, 5),
+        ("out-of-scope", "llm_label"): (nonsense, 5),
     }
     assert len(str(report).splitlines()) == 3 + len(report.results)
 
@@ -119,15 +128,48 @@ def test_a_codebook_is_checked_by_variable_in_joint_requests(tmp_path: Path, mon
         ("neutral", "tone"): (10, 10),
         ("definition", "topic"): (3, 3),
         ("definition", "tone"): (2, 2),
+        ("empty", "topic"): (5, 5),
+        ("empty", "tone"): NOT_APPLICABLE,
         ("nonsense", "topic"): (5, 5),
+        ("nonsense", "tone"): NOT_APPLICABLE,
+        ("out-of-scope", "topic"): (5, 5),
+        ("out-of-scope", "tone"): NOT_APPLICABLE,
     }
-    # Three times ten rows, five definitions, five texts about nothing.
-    assert len([each for each in client.requests if len((each.response_schema or {})["properties"]) == 2]) == 35
+    # Three times ten rows, five definitions, and three times five texts without a label.
+    assert len([each for each in client.requests if len((each.response_schema or {})["properties"]) == 2]) == 45
     monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "other"))
     report = check_recipe(recipe(tmp_path, BOOK), rows=50, client=scripted(by_name))
     results = passed(report)
     # Under neutral names this annotator takes the first class: `war` in three rows, `warm` in nine of ten.
     assert (results["neutral", "topic"], results["neutral", "tone"]) == ((3, 10), (9, 10))
+
+
+def test_only_variables_that_may_abstain_are_shown_texts_without_a_label(tmp_path: Path) -> None:
+    client = scripted(by_definition)
+    task = {key: value for key, value in SINGLE.items() if key != "abstain"}
+    report = check_recipe(recipe(tmp_path, task), rows=2, client=client)
+    # Two rows in three versions and three definitions; no variable may abstain.
+    assert len(client.requests) == 9
+    results = [each for each in report.results if not each.is_applicable]
+    assert [(each.check.split()[0], each.n, each.cost_usd, each.requests) for each in results] == [
+        (check, 0, 0.0, 0) for check in ("empty", "nonsense", "out-of-scope")
+    ]
+    assert str(report).count("not applicable") == 3
+    assert [each["rate"] for each in json.loads(report.to_json())["results"] if not each["is_applicable"]] == [None] * 3
+
+
+def test_out_of_scope_texts_can_be_given(tmp_path: Path) -> None:
+    def rule(text: str, _: list[tuple[str, str]]) -> str | None:
+        return None if "cake" in text else "war"
+
+    given = ["Bake a cake.", "Eat the cake.", "Plant a tree."]
+    report = check_recipe(recipe(tmp_path, SINGLE), rows=1, client=scripted(rule), out_of_scope=given)
+    (result,) = [each for each in report.results if each.check.startswith("out-of-scope")]
+    # Of 3 texts 2 pass; the interval is Wilson's: center (2 / 3 + z² / 6) / (1 + z² / 3), z = 1.96.
+    assert (result.passed, result.n) == (2, 3)
+    assert (result.rate.low, result.rate.high) == pytest.approx((0.2077, 0.9385), abs=1e-3)
+    with pytest.raises(ConfigError, match="out_of_scope"):
+        check_recipe(recipe(tmp_path, SINGLE), client=scripted(rule), out_of_scope=["  "])
 
 
 def test_examples_guidelines_and_conditions_have_neutral_names_too(tmp_path: Path) -> None:
@@ -170,12 +212,13 @@ def test_command_prints_the_plan_first_and_keeps_to_the_budget(tmp_path: Path) -
                 subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=environment)
             )
             if budget == 1:
-                # Four rows in three versions, three definitions, five texts about nothing.
-                assert len(server.bodies) == 20
+                # Four rows in three versions, three definitions, three times five texts without a label.
+                assert len(server.bodies) == 30
     assert runs[0].returncode == 0, runs[0].stderr
-    assert "checks: 20 requests" in runs[0].stderr
+    assert "checks: 30 requests" in runs[0].stderr
+    assert "Next: hf-synthlabels annotate recipe.yaml" in runs[0].stderr
     assert re.search(r"neutral names of classes +llm_label +4 +4 +1\.000", runs[0].stdout)
-    assert len(server.bodies) == 20
+    assert len(server.bodies) == 30
     # Rows over the budget say nothing about the model.
     assert "not enough" in runs[1].stderr
     assert re.search(r"neutral names of classes +llm_label +0 +0 +-", runs[1].stdout)

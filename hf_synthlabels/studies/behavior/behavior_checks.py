@@ -36,6 +36,18 @@ NONSENSE = (
 )
 """Texts about nothing, which no codebook is about."""
 
+EMPTY = ("\u200b", "-", "n/a", "[no text]", "[deleted]")
+"""Texts that are sent and have no content; rows without any text are `skipped` and never sent."""
+
+OUT_OF_SCOPE = (
+    "Preheat the oven to 180 degrees and grease a cake tin.",
+    "def add(first, second): return first + second",
+    "The angles of a triangle add up to 180 degrees.",
+    "Helium has the atomic number 2.",
+    "Press and hold the button for five seconds to reset the router.",
+)
+"""Texts about something else than most codebooks."""
+
 NOT_ANSWERED = ("failed", "over_budget")
 """Statuses that say nothing about the annotator's behavior."""
 
@@ -54,6 +66,13 @@ class _Run:
     variables: Sequence[str]
     passed: Callable[[str, int, Annotation], bool | None]
     """From the variable, the row and its annotation; None if they say nothing."""
+    not_applicable: Sequence[str] = ()
+    """Variables that cannot pass, as they have no option to abstain."""
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the check applies to a variable, or is the recipe itself."""
+        return self.check == BASELINE or bool(self.variables)
 
 
 @dataclass
@@ -70,12 +89,13 @@ def check_recipe(
     seed: int = 0,
     client: ChatClient | None = None,
     on_plan: Callable[[CheckPlan], None] | None = None,
+    out_of_scope: Sequence[str] = OUT_OF_SCOPE,
 ) -> CheckReport:
     """Check how the annotator of a recipe behaves, without human labels; this sends requests.
 
-    Four checks after Halterman and Keith (2025): labels survive a reversed order of the classes; they survive neutral
-    names of the classes; the definition of a class, given as the text, gets that class; nonsense gets no label where
-    the recipe allows abstention.
+    Checks after Halterman and Keith (2025): labels survive a reversed order of the classes; they survive neutral names
+    of the classes; the definition of a class, given as the text, gets that class; empty texts, nonsense and texts about
+    something else get no label where the recipe allows abstention.
 
     Args:
         recipe: a recipe or codebook; its budget applies.
@@ -83,29 +103,36 @@ def check_recipe(
         seed: random seed of the sample.
         client: asked instead of the recipe's annotator.
         on_plan: called with the plan before the first request.
+        out_of_scope: texts that the codebook is not about.
 
     Raises:
-        ConfigError: `rows` is not positive, the answers are recorded, or there is nothing to check.
+        ConfigError: `rows` is not positive, `out_of_scope` is empty, the answers are recorded, or there is nothing to
+            check.
         SynthLabelsError: as `annotate`.
     """
     if rows < 1:
         raise ConfigError(f"`rows` is {rows}. Use a number from 1.")
+    if not any(text.strip() for text in out_of_scope):
+        raise ConfigError("`out_of_scope` has no text. Give at least one that the codebook is not about.")
     job = compile_recipe(recipe).kept_going()
     if job.client.kind == "recorded" and client is None:
         raise ConfigError("`annotator.client` is 'recorded', which answers no changed prompt. Name a model to check.")
     sampled = _sample(job, rows, seed)
     baseline = _Baseline()
-    runs = list(_runs(job, sampled, baseline))
-    if len(runs) == 1:
+    runs = [*_runs(job, sampled, baseline), *_abstention_runs(job, sampled[0], out_of_scope)]
+    if sum(run.is_sent for run in runs) == 1:
         raise ConfigError("`task` has no classes and no `abstain: true`, so there is nothing to check.")
     if on_plan is not None:
-        on_plan(CheckPlan(tuple((run.check, plan_rows(run.job, Dataset.from_list(list(run.rows)))) for run in runs)))
+        sent = [run for run in runs if run.is_sent]
+        on_plan(CheckPlan(tuple((run.check, plan_rows(run.job, Dataset.from_list(list(run.rows)))) for run in sent)))
     results: list[CheckResult] = []
     for run in runs:
-        annotations, tally = _annotated(run, client)
-        if run.check == BASELINE:
-            baseline.outcomes = {name: [_outcome(each[name]) for each in annotations] for name in job.variables}
-        results += _judged(run, annotations, cost_usd(run.job.client, tally), tally)
+        if run.is_sent:
+            annotations, tally = _annotated(run, client)
+            if run.check == BASELINE:
+                baseline.outcomes = {name: [_outcome(each[name]) for each in annotations] for name in job.variables}
+            results += _judged(run, annotations, cost_usd(run.job.client, tally), tally)
+        results += [CheckResult.not_applicable(run.check, name) for name in run.not_applicable]
     return CheckReport(job.recipe.name, job.client.model, len(sampled), tuple(results))
 
 
@@ -127,10 +154,16 @@ def _runs(job: Job, sampled: Rows, baseline: _Baseline) -> Iterator[_Run]:
             labels = list(given)
             texts = [_row_with(job, sampled[0], given[label]) for label in labels]
             yield _Run("definition gets its class", of_variable(job, name), texts, [name], _recalled(labels))
+
+
+def _abstention_runs(job: Job, row: Mapping[str, Any], out_of_scope: Sequence[str]) -> Iterator[_Run]:
+    """Texts that variables with an option to abstain should give no label."""
     abstaining = [name for name, each in job.variables.items() if each.schema.abstain]
-    if abstaining:
-        texts = [_row_with(job, sampled[0], text) for text in NONSENSE]
-        yield _Run("nonsense gets no label", job, texts, abstaining, _abstained)
+    others = [name for name in job.variables if name not in abstaining]
+    checks = {"empty text": EMPTY, "nonsense": NONSENSE, "out-of-scope text": out_of_scope}
+    for what, texts in checks.items():
+        rows = [_row_with(job, row, text) for text in texts]
+        yield _Run(f"{what} gets no label", job, rows, abstaining, _abstained, others)
 
 
 def _same(baseline: _Baseline, names: NeutralNames) -> Callable[[str, int, Annotation], bool | None]:

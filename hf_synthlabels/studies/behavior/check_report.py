@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from hf_synthlabels.annotation import Plan
 from hf_synthlabels.statistics.exhibits import align
-from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.intervals import Interval, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,13 @@ class CheckResult:
     cost_usd: float | None
     """This variable's share; None where no price is known."""
     requests: int
+    is_applicable: bool = True
+    """Whether the variable can pass; without `abstain: true`, it cannot abstain."""
+
+    @classmethod
+    def not_applicable(cls, check: str, variable: str) -> CheckResult:
+        """The result of a check that a variable cannot pass, for which nothing was sent."""
+        return cls(check, variable, 0, 0, wilson(0, 0), 0.0, 0, is_applicable=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +73,12 @@ class CheckReport:
         return sum(known) if len(known) == len(self.results) else None
 
     def to_json(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        """As JSON; a rate without rows is null."""
+        content = asdict(self)
+        for result in content["results"]:
+            if not result["n"]:
+                result["rate"] = None
+        return json.dumps(content, indent=1, ensure_ascii=False)
 
     def __str__(self) -> str:
         lines = [("check", "variable", "passed", "n", "rate", "95% interval", "USD")]
@@ -75,6 +86,9 @@ class CheckReport:
             cost = "unknown" if result.cost_usd is None else f"{result.cost_usd:,.4f}"
             if not result.variable:
                 lines.append((result.check, "", "", "", "", "", cost))
+                continue
+            if not result.is_applicable:
+                lines.append((result.check, result.variable, "", "", "", "not applicable", ""))
                 continue
             interval = result.rate
             shown = (
