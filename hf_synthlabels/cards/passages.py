@@ -52,9 +52,7 @@ def provenance_table(record: Mapping[str, Any]) -> Markdown:
         ("guidelines hash", code(record["guidelines_hash"]) if record.get("guidelines_hash") else "no guidelines"),
         ("label schema hash", code(record.get("schema_hash", "not recorded"))),
         ("rows", int(tally.get("rows", 0))),
-        ("requests", f"{tally.get('requests', 0):,}, of which {tally.get('stored', 0):,} cache hits"),
-        ("tokens", f"{tally.get('prompt_tokens', 0):,} input, {tally.get('completion_tokens', 0):,} output"),
-        ("cost", _cost(record)),
+        *_spent(record),
         ("finished", str(record.get("finished_at", "not recorded"))),
         (
             "software",
@@ -211,6 +209,19 @@ def _files(data_files: Any) -> list[str]:
 
 def _codes(names: Sequence[str]) -> Markdown | None:
     return Markdown(", ".join(code(name) for name in names)) if names else None
+
+
+def _spent(record: Mapping[str, Any]) -> list[tuple[object, object]]:
+    """Return the rows about requests, tokens and cost."""
+    tally, client = record.get("tally", {}), record.get("annotator", {}).get("client")
+    requests = f"{tally.get('requests', 0):,}"
+    if client == "recorded":
+        return [("answers", f"{requests} recorded, replayed without requests; their cost was not recorded")]
+    return [
+        ("requests", f"{requests} sent, {tally.get('stored', 0):,} answered from the response store"),
+        ("tokens", f"{tally.get('prompt_tokens', 0):,} input, {tally.get('completion_tokens', 0):,} output"),
+        ("cost", _cost(record)),
+    ]
 
 
 def _cost(record: Mapping[str, Any]) -> str:

@@ -21,6 +21,9 @@ from hf_synthlabels.tables import ReadOptions, read_records, read_table
 SHOWN_REASONS = 3
 """Reasons for missing labels in a summary."""
 
+UNSENT = {"recorded": "recorded", "embedding": "from the encoder"}
+"""Clients that send no request, and where their answers come from."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabeledData:
@@ -240,15 +243,22 @@ def _run_costs(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _costs(record: Mapping[str, Any]) -> list[str]:
-    tally, cost = record["tally"], record["cost_usd"]
-    spent = (
+    tally = record["tally"]
+    warning = truncation_warning(tally.get("truncated_prompts", {}))
+    failures = (f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())
+    return [_spent(record), *failures, *([warning] if warning else []), *_reasons(tally)]
+
+
+def _spent(record: Mapping[str, Any]) -> str:
+    """Answers, tokens and cost of a run."""
+    tally, cost, client = record["tally"], record["cost_usd"], record.get("annotator", {}).get("client")
+    if client in UNSENT:
+        return f"answers: {tally['requests']:,} {UNSENT[client]}; no request was sent, and nothing was paid"
+    return (
         f"answers: {tally['requests']:,} requests, {tally['stored']:,} cache hits; "
         f"tokens: {tally['prompt_tokens']:,} in, {tally['completion_tokens']:,} out; "
         f"cost: {'unknown (no list price of the model; give `annotator.price`)' if cost is None else f'{cost:.4f} USD'}"
     )
-    warning = truncation_warning(tally.get("truncated_prompts", {}))
-    failures = (f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())
-    return [spent, *failures, *([warning] if warning else []), *_reasons(tally)]
 
 
 def _reasons(tally: Mapping[str, Any]) -> list[str]:

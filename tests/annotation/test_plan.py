@@ -369,6 +369,8 @@ def test_a_annotator_without_a_server_is_free(tmp_path: Path) -> None:
     content = plain.model_dump(mode="json") | {"annotator": annotator}
     made = plan(Recipe.from_dict(content, folder=tmp_path))
     assert (made.likely_usd, made.price) == (0.0, "client 'recorded' asks no server")
+    assert not made.is_sent
+    assert [line.split()[0] for line in str(made).splitlines()[1:]] == ["rows", "requests", "cost"]
 
 
 @pytest.mark.parametrize("sample", [0, -1])

@@ -156,6 +156,12 @@ def test_card_without_records_states_that_they_are_missing(facts: DatasetFacts) 
     snapshot("bare.md", dataset_card(bare))
 
 
+def test_card_of_recorded_answers_names_no_requests_and_no_cost(facts: DatasetFacts) -> None:
+    text = dataset_card(replace(facts, records=(record(annotator={"client": "recorded", "column": "gpt"}),)))
+    assert "| answers | 30 recorded" in text
+    assert not re.search(r"^\| (requests|tokens|cost) \|", text, re.M)
+
+
 def test_numbers_of_the_card_are_those_of_the_report(facts: DatasetFacts) -> None:
     card = dataset_card(facts)
     # 9 of 10 have a label, 8.. of 10 are right: five yes and three no... by hand: rows 0-4 yes, 5-8 no, 9 none.

@@ -54,8 +54,7 @@ def test_annotate_sums_up(run: Run, recipe: str) -> None:
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "train: 4 rows, labelled 3, unparsed 1",
-        "answers: 4 requests, 0 cache hits; tokens: 0 in, 0 out; "
-        "cost: unknown (no list price of the model; give `annotator.price`)",
+        "answers: 4 recorded; no request was sent, and nothing was paid",
         "1 of 4 rows have no label; the most frequent reasons:",
         "  1 unparsed: the answer names no label of the schema",
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hf_synthlabels.tables import read_table
+from hf_synthlabels.tables import read_records, read_table
 from tests.command_line import Run, error_line
 
 ROWS = 120
@@ -69,6 +69,16 @@ def fill(path: Path) -> list[str]:
         writer.writeheader()
         writer.writerows(rows)
     return list(rows[0])
+
+
+def test_recorded_answers_are_counted_and_no_request_is_sent(run: Run, coded: str) -> None:
+    code, out, err = run("annotate", "news.yaml", "-o", "again.jsonl")
+    assert (code, err) == (0, "")
+    # One answer per variable and row; the condition of a row does not matter to what is recorded.
+    assert f"answers: {3 * ROWS} recorded; no request was sent, and nothing was paid" in out
+    assert "cost" not in out
+    tallies = [entry["tally"] for entry in read_records(Path("again.jsonl"))]
+    assert {(tally["rows"], tally["requests"]) for tally in tallies} == {(ROWS, 3 * ROWS)}
 
 
 @pytest.mark.parametrize("coded", ["parquet", "csv", "jsonl"], indirect=True)

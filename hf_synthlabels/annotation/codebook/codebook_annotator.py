@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import tee
 from typing import Any
 
@@ -92,7 +92,9 @@ class SeparateAnnotators:
         breakers = _Breakers(list(self.prompts.alone), self.tally, keep_going=self.keep_going, alone=True)
         names = list(self.annotators)
         copies = tee(rows, len(names))
-        streams = [self.annotators[name].annotate_parts(copy) for name, copy in zip(names, copies, strict=True)]
+        # All count their answers together; rows and statuses are those of the codebook.
+        annotators = [replace(annotator, tally=self.tally) for annotator in self.annotators.values()]
+        streams = [annotator.annotate_parts(copy) for annotator, copy in zip(annotators, copies, strict=True)]
         for together in zip(*streams, strict=True):
             resolved = self._resolved(dict(zip(names, together, strict=True)))
             annotations = {name: resolved[name] for name in self.prompts.alone}

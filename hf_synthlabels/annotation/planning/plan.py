@@ -111,7 +111,7 @@ def plan_requests(work: Workload, splits: Mapping[str, Any], *, sample: int = 10
     config, rows, name = work.config, sum(len(part) for part in splits.values()), f"{work.kind} {work.name}"
     if config.kind != "openai":
         price, requests = f"client {config.kind!r} asks no server", rows * work.num_samples
-        return Plan(name, config.model, rows, requests, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, price, 0.0)
+        return Plan(name, config.model, rows, requests, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, price, 0.0, is_sent=False)
     generator = random.Random(seed)
     is_exact = rows <= max(sample, work.exact_rows or EXACT_ROWS)
     with ResponseStore(store_path()) as store:

@@ -42,14 +42,24 @@ class Plan:
     affordable_rows: int | None = None
     """Rows, of those that are not answered yet, that the budget is likely enough for; None without one."""
     notes: tuple[str, ...] = ()
+    is_sent: bool = True
+    """Whether requests are sent; recorded answers, encoders and models in this process need none."""
 
     def to_json(self) -> str:
         """As JSON."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False)
 
     def __str__(self) -> str:
-        lines = [
-            ("rows", f"{self.rows:,}"),
+        lines = [("rows", f"{self.rows:,}"), *self._requests(), *(("note", note) for note in self.notes)]
+        shown = [f"  {name:<14}{words}" for name, words in lines if words]
+        model = f", model {self.model}" if self.model else ""
+        return "\n".join([self.name + model, *shown])
+
+    def _requests(self) -> list[tuple[str, str]]:
+        """Requests, tokens, cost, time and budget."""
+        if not self.is_sent:
+            return [("requests", f"none: {self.price}"), ("cost", "none")]
+        return [
             ("requests", f"{self.requests - self.stored:,} to send, {self.stored:,} of {self.requests:,} are stored"),
             ("prompt tokens", f"{self.prompt_tokens:,}"),
             (
@@ -61,11 +71,7 @@ class Plan:
             ("price", self.price),
             ("time", f"about {_duration(self.seconds)}, {self.pace}" if self.pace else ""),
             ("budget", self.budget),
-            *(("note", note) for note in self.notes),
         ]
-        shown = [f"  {name:<14}{words}" for name, words in lines if words]
-        model = f", model {self.model}" if self.model else ""
-        return "\n".join([self.name + model, *shown])
 
     def _cost(self) -> str:
         if self.low_usd is None or self.likely_usd is None:
