@@ -125,15 +125,8 @@ def check_recipe(
     if on_plan is not None:
         sent = [run for run in runs if run.is_sent]
         on_plan(CheckPlan(tuple((run.check, plan_rows(run.job, Dataset.from_list(list(run.rows)))) for run in sent)))
-    results: list[CheckResult] = []
-    for run in runs:
-        if run.is_sent:
-            annotations, tally = _annotated(run, client)
-            if run.check == BASELINE:
-                baseline.outcomes = {name: [_outcome(each[name]) for each in annotations] for name in job.variables}
-            results += _judged(run, annotations, cost_usd(run.job.client, tally), tally)
-        results += [CheckResult.not_applicable(run.check, name) for name in run.not_applicable]
-    return CheckReport(job.recipe.name, job.client.model, len(sampled), tuple(results))
+    results = tuple(result for run in runs for result in _results(run, baseline, client))
+    return CheckReport(job.recipe.name, job.client.model, len(sampled), results)
 
 
 BASELINE = "recipe as it is"
@@ -220,6 +213,17 @@ def _annotated(run: _Run, client: ChatClient | None) -> tuple[list[Mapping[str, 
         annotations = list(annotator.annotate(run.rows))
     (first, *_) = run.job.variables
     return [each if isinstance(each, Mapping) else {first: each} for each in annotations], annotator.tally
+
+
+def _results(run: _Run, baseline: _Baseline, client: ChatClient | None) -> Iterator[CheckResult]:
+    """Send the requests of a check, and judge their annotations."""
+    if run.is_sent:
+        annotations, tally = _annotated(run, client)
+        if run.check == BASELINE:
+            baseline.outcomes = {name: [_outcome(each[name]) for each in annotations] for name in run.job.variables}
+        yield from _judged(run, annotations, cost_usd(run.job.client, tally), tally)
+    for name in run.not_applicable:
+        yield CheckResult.not_applicable(run.check, name)
 
 
 def _judged(
