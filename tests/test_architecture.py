@@ -53,7 +53,6 @@ LONG_MODULES: dict[str, int] = {
 }
 SHORT_MODULES: set[str] = {
     "registration.py",
-    "cli/version.py",
     "verbosity.py",
 }
 LONG_FUNCTIONS: dict[str, int] = {

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 GROUPS = {
     "Label": ("plan", "annotate", "batches", "cache"),
-    "Validate and estimate": ("sample-size", "sample", "review", "import-labels", "validate", "estimate"),
+    "Validate and estimate": ("sample-size", "sample", "review", "import-labels", "validate", "route", "estimate"),
     "Judge answers": ("judge",),
     "Train and compare": ("train", "predict", "export", "study", "report"),
     "Publish": ("push", "pull"),
@@ -55,6 +55,9 @@ NEXT = {
     "review export --as label-studio": "review import {data} {answers} --from label-studio",
     "import-labels": "validate {data}",
     "validate": "estimate {data}",
+    "route": "route {data} --rest {rest}",
+    "route --rest": "review {rest} --all",
+    "route nothing": "sample {data} -n {rows} -o {output}",
     "estimate": "train minilm --data {data} --label {label}",
     "estimate --variants": "estimate {data}",
     "train": "push model {student} {repo} --license unknown --llm-terms unknown --dry-run",

@@ -1,0 +1,132 @@
+"""Routing of LLM labels: the labels to keep, and the rows that humans or another annotator label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.arrays import Floats, Mask, number_column
+from hf_synthlabels.statistics.design.human_rows import ScoredRows, scored_rows
+from hf_synthlabels.statistics.intervals import wilson
+from hf_synthlabels.statistics.routing.routing_report import RoutingReport
+from hf_synthlabels.statistics.routing.routing_target import RoutingTarget
+from hf_synthlabels.statistics.routing.thresholds import RoutingRows, check_thresholds
+from hf_synthlabels.statistics.validation.dataset_columns import Table, column_feature, column_values, read_names
+from hf_synthlabels.statistics.validation.table_variables import CHOICES, TableVariable, correct_rows
+
+KEEP = "keep"
+"""Route of a row whose LLM label is kept."""
+HUMAN = "human"
+"""Route of a row that a human or another annotator labels. Rows that the target does not cover have none."""
+
+
+def route_labels(
+    table: Table,
+    variable: TableVariable,
+    target: RoutingTarget,
+    *,
+    risk: float = 0.05,
+    confidence: str | None = None,
+    normalize: bool = False,
+) -> tuple[RoutingReport, list[str | None]]:
+    """Find the largest share of rows whose LLM labels can be kept, such that a target holds.
+
+    The target is missed with at most the probability `risk`, for any confidence, if the human-labeled rows are a random
+    sample or have their inclusion probabilities in the column `inclusion_probability`.
+
+    Args:
+        table: one split.
+        variable: columns of LLM and human labels.
+        target: metric and value.
+        risk: probability of keeping labels that miss the target.
+        confidence: column of the confidence; only its order matters (default: `<llm>_confidence`).
+        normalize: whether class names that differ only in case or white space are equal.
+
+    Returns: the report, and the route of each row: "keep", "human", or None for rows that the target does not cover.
+
+    Raises:
+        DataError: a column is missing, no row has a confidence, or the class occurs in no row.
+        ConfigError: `risk` is invalid, or the task type has no precision and recall.
+    """
+    column = confidence or f"{variable.llm}_confidence"
+    values = _confidence(table, column)
+    kind = variable.kind_in(table)
+    if target.metric != "accuracy" and kind not in CHOICES:
+        raise ConfigError(f"`target` is {target}, and kind {kind!r} has no classes: give an accuracy.")
+    labeled, correct = correct_rows(table, variable, normalize=normalize)
+    if not labeled.any():
+        raise DataError(f"`{variable.human}` has no label in any of {len(labeled):,} rows: label some rows by hand.")
+    sent, answered = _answered(table, variable.llm)
+    scored = scored_rows(table, labeled, clusters=None, strata=None, skipped=~sent)
+    rows = _metric_rows(table, variable, target, values, answered, scored, correct)
+    tests = check_thresholds(rows, target.value, risk)
+    selected = tests.selected
+    kept = np.zeros(len(values), dtype=np.bool_) if selected is None else rows.kept(selected.threshold)
+    routes = [
+        KEEP if keep else HUMAN if inside else None
+        for keep, inside in zip(kept, sent & (rows.covered | ~answered), strict=True)
+    ]
+    report = RoutingReport(
+        llm=variable.llm,
+        human=variable.human,
+        confidence=column,
+        target=target,
+        risk=risk,
+        tests=tests,
+        kept=wilson(int(kept.sum()), len(values)),
+        n_covered=int(rows.covered.sum()),
+        n_confident=int((rows.covered & ~np.isnan(values)).sum()),
+        n_human=int(rows.counted.sum()),
+        n_routed=routes.count(HUMAN),
+        n_routed_labeled=sum(route == HUMAN and bool(known) for route, known in zip(routes, labeled, strict=True)),
+        notes=scored.notes,
+    )
+    return report, routes
+
+
+def _confidence(table: Table, column: str) -> Floats:
+    """The confidence of each row."""
+    if column not in (table.column_names or ()):
+        present = [name for name in table.column_names if name.endswith("confidence")]
+        others = f" Columns of confidences: {', '.join(present)}." if present else ""
+        raise DataError(f"`{column}` is not a column: name the confidence with `--confidence`.{others}")
+    return number_column(column_values(table, column), column)
+
+
+def _answered(table: Table, llm: str) -> tuple[Mask, Mask]:
+    """The rows that were sent to the annotator, and those with an LLM label."""
+    status = f"{llm}_status"
+    if status in (table.column_names or ()):
+        names = read_names(table, status)[0]
+        return np.array([name != "skipped" for name in names]), np.array([name == "labelled" for name in names])
+    missing: Sequence[object] = (-1, "") if hasattr(column_feature(table, llm), "int2str") else ("",)
+    values = column_values(table, llm)
+    answered = [value is not None and value == value and value not in missing for value in values]
+    return np.ones(len(values), dtype=np.bool_), np.array(answered)
+
+
+def _metric_rows(
+    table: Table,
+    variable: TableVariable,
+    target: RoutingTarget,
+    confidence: Floats,
+    answered: Mask,
+    scored: ScoredRows,
+    correct: Mask,
+) -> RoutingRows:
+    """The rows that a target covers, and the human-labeled rows that its metric counts."""
+    weights = None if scored.design is None else scored.design.weights
+    probabilities = None if weights is None else np.divide(1.0, weights, out=np.ones(len(weights)), where=weights > 0)
+    if target.class_name is None:
+        return RoutingRows(confidence, answered, scored.counted & answered, correct, probabilities)
+    llm, human = (
+        np.array([label == target.class_name for label in read_names(table, column)[0]])
+        for column in (variable.llm, variable.human)
+    )
+    if not (llm | human).any():
+        raise DataError(f"`target` names the class {target.class_name!r}, which occurs in no row: check its spelling.")
+    if target.metric == "precision":
+        return RoutingRows(confidence, answered & llm, scored.counted & answered & llm, correct, probabilities)
+    return RoutingRows(confidence, answered & ~llm, scored.counted & human, correct, probabilities, counts_routed=True)
