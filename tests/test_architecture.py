@@ -53,6 +53,7 @@ LONG_MODULES: dict[str, int] = {
 }
 SHORT_MODULES: set[str] = {
     "registration.py",
+    "cli/version.py",
     "verbosity.py",
 }
 LONG_FUNCTIONS: dict[str, int] = {

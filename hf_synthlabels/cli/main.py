@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from wrapt import register_post_import_hook
@@ -26,24 +25,13 @@ from hf_synthlabels.cli import (
     study,
     train,
     validate,
+    version,
 )
 from hf_synthlabels.cli.help import VerbsByPurpose, show_next
+from hf_synthlabels.cli.version import VersionOption
 from hf_synthlabels.errors import ConfigError, SynthLabelsError, os_error_line
 
 HELP = "Label with an LLM, validate the labels, train a small model on them. Start with `hf-synthlabels demo`."
-
-
-def _show_version(show: bool) -> None:
-    if show:
-        from hf_synthlabels import __version__
-
-        print(f"hf-synthlabels {__version__}")
-        raise typer.Exit
-
-
-VersionOption = Annotated[
-    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
-]
 
 app = typer.Typer(
     cls=VerbsByPurpose,
@@ -74,6 +62,7 @@ for verb in (
     study.study,
     report.report,
     hub.pull,
+    version.version,
 ):
     app.command()(verb)
 
@@ -157,25 +146,6 @@ def demo(
         if run_demo(output, annotator, tell=_print_line, confirm=lambda question: yes or _agrees(question)) is None:
             raise typer.Exit(1)
     show_next("demo", recipe=output / "zero_shot.yaml")
-
-
-@app.command()
-def version() -> None:
-    """Print the versions of this package and of its main dependencies.
-
-    Example: hf-synthlabels version
-    """
-    from importlib import metadata
-
-    packages = ("hf-synthlabels", "datasets", "huggingface_hub", "openai", "torch", "transformers")
-    versions: dict[str, Any] = {}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    print(json.dumps(versions, indent=1))
-    show_next("version")
 
 
 def _agrees(question: str) -> bool:

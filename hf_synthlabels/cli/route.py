@@ -46,6 +46,7 @@ def route(
         Path | None,
         typer.Option(help="The routed rows without a human label, for `review --all`: .parquet, .jsonl or .csv."),
     ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed, used only if inclusion probabilities are unequal.")] = 0,
     as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
     normalize_labels: NormalizeOption = False,
@@ -94,7 +95,7 @@ def route(
         check_routed(chosen, file, data, overwrite=overwrite)
     table = coded_domain(chosen.rows, {**chosen.variables, chosen.llm: chosen.as_variable()}, chosen.llm)
     report, routes = route_labels(
-        table, chosen.as_variable(), parsed, risk=risk, confidence=confidence, normalize=normalize_labels
+        table, chosen.as_variable(), parsed, risk=risk, confidence=confidence, seed=seed, normalize=normalize_labels
     )
     print(report.to_json() if as_json else report.text(terminal_width()))
     for file, rows in ((output, routed_rows), (rest, unlabeled_rest)):

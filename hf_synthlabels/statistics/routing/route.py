@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import Floats, Mask, number_column
-from hf_synthlabels.statistics.design.human_rows import ScoredRows, scored_rows
+from hf_synthlabels.statistics.design.human_rows import WEIGHTED, ScoredRows, scored_rows
 from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.statistics.routing.routing_report import RoutingReport
 from hf_synthlabels.statistics.routing.routing_target import RoutingTarget
+from hf_synthlabels.statistics.routing.threshold_tests import equal_probability_rows
 from hf_synthlabels.statistics.routing.thresholds import RoutingRows, check_thresholds
 from hf_synthlabels.statistics.validation.dataset_columns import Table, column_feature, column_values, read_names
 from hf_synthlabels.statistics.validation.table_variables import CHOICES, TableVariable, correct_rows
@@ -29,6 +31,7 @@ def route_labels(
     *,
     risk: float = 0.05,
     confidence: str | None = None,
+    seed: int = 0,
     normalize: bool = False,
 ) -> tuple[RoutingReport, list[str | None]]:
     """Find the largest share of rows whose LLM labels can be kept, such that a target holds.
@@ -42,6 +45,7 @@ def route_labels(
         target: metric and value.
         risk: probability of keeping labels that miss the target.
         confidence: column of the confidence; only its order matters (default: `<llm>_confidence`).
+        seed: of the subsample that is used if inclusion probabilities are unequal.
         normalize: whether class names that differ only in case or white space are equal.
 
     Returns: the report, and the route of each row: "keep", "human", or None for rows that the target does not cover.
@@ -60,7 +64,8 @@ def route_labels(
         raise DataError(f"`{variable.human}` has no label in any of {len(labeled):,} rows: label some rows by hand.")
     sent, answered = _answered(table, variable.llm)
     scored = scored_rows(table, labeled, clusters=None, strata=None, skipped=~sent)
-    rows = _metric_rows(table, variable, target, values, answered, scored, correct)
+    rows = _metric_rows(table, variable, target, values, answered, scored.counted, correct)
+    rows, notes = _equally_sampled(rows, scored, seed)
     tests = check_thresholds(rows, target.value, risk)
     selected = tests.selected
     kept = np.zeros(len(values), dtype=np.bool_) if selected is None else rows.kept(selected.threshold)
@@ -81,7 +86,8 @@ def route_labels(
         n_human=int(rows.counted.sum()),
         n_routed=routes.count(HUMAN),
         n_routed_labeled=sum(route == HUMAN and bool(known) for route, known in zip(routes, labeled, strict=True)),
-        notes=scored.notes,
+        seed=seed,
+        notes=notes,
     )
     return report, routes
 
@@ -107,20 +113,35 @@ def _answered(table: Table, llm: str) -> tuple[Mask, Mask]:
     return np.ones(len(values), dtype=np.bool_), np.array(answered)
 
 
+def _equally_sampled(rows: RoutingRows, scored: ScoredRows, seed: int) -> tuple[RoutingRows, tuple[str, ...]]:
+    """The rows with a subsample of equal inclusion probabilities, and the notes of the report."""
+    if scored.design is None or scored.design.weights is None:
+        return rows, scored.notes
+    weights = scored.design.weights
+    probabilities = np.divide(1.0, weights, out=np.ones(len(weights)), where=weights > 0)
+    used = equal_probability_rows(probabilities, rows.counted, seed)
+    notes = tuple(note for note in scored.notes if note != WEIGHTED)
+    n_used, n = int(used.sum()), int(rows.counted.sum())
+    if n_used < n:
+        notes += (
+            f"Rows were sampled with unequal inclusion probabilities: {n_used:,} of {n:,} human-labeled rows are used, "
+            f"drawn such that all rows have the same probability (seed {seed}).",
+        )
+    return replace(rows, counted=used), notes
+
+
 def _metric_rows(
     table: Table,
     variable: TableVariable,
     target: RoutingTarget,
     confidence: Floats,
     answered: Mask,
-    scored: ScoredRows,
+    counted: Mask,
     correct: Mask,
 ) -> RoutingRows:
     """The rows that a target covers, and the human-labeled rows that its metric counts."""
-    weights = None if scored.design is None else scored.design.weights
-    probabilities = None if weights is None else np.divide(1.0, weights, out=np.ones(len(weights)), where=weights > 0)
     if target.class_name is None:
-        return RoutingRows(confidence, answered, scored.counted & answered, correct, probabilities)
+        return RoutingRows(confidence, answered, counted & answered, correct)
     llm, human = (
         np.array([label == target.class_name for label in read_names(table, column)[0]])
         for column in (variable.llm, variable.human)
@@ -128,5 +149,5 @@ def _metric_rows(
     if not (llm | human).any():
         raise DataError(f"`target` names the class {target.class_name!r}, which occurs in no row: check its spelling.")
     if target.metric == "precision":
-        return RoutingRows(confidence, answered & llm, scored.counted & answered & llm, correct, probabilities)
-    return RoutingRows(confidence, answered & ~llm, scored.counted & human, correct, probabilities, counts_routed=True)
+        return RoutingRows(confidence, answered & llm, counted & answered & llm, correct)
+    return RoutingRows(confidence, answered & ~llm, counted & human, correct, counts_routed=True)

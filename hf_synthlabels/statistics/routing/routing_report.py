@@ -49,6 +49,8 @@ class RoutingReport:
     """Of these, the rows with a confidence."""
     n_human: int
     """Human-labeled rows that the metric counts."""
+    seed: int
+    """Of the subsample, if inclusion probabilities are unequal."""
     n_routed: int
     """Rows that humans or another annotator label."""
     n_routed_labeled: int
@@ -73,7 +75,7 @@ class RoutingReport:
             **{name: getattr(self, name) for name in (*plain, "n_routed", "n_routed_labeled")},
             "n_rows": self.kept.n,
             "kept": self.kept.to_dict(),
-            "method": self.tests.method,
+            "seed": self.seed,
             "starts": list(self.tests.starts),
             "tests": [test.to_dict() for test in self.tests.tests],
             "notes": list(self.notes),
@@ -107,6 +109,7 @@ class RoutingReport:
             self.target.metric,
             "95% interval",
             "p",
+            "level",
             "guaranteed",
         )
         rows = [head]
@@ -127,7 +130,7 @@ class RoutingReport:
                 f"keep: the LLM labels with `{self.confidence}` >= {selected.threshold!r}, {selected.kept:,} of "
                 f"{self.kept.n:,} rows, {self.kept}. With probability {1 - self.risk:g}, the "
                 f"{GUARANTEES[self.target.metric]} is at least {self.target.value:g}. Estimate: {selected.share} "
-                f"(pointwise interval, n = {selected.share.n:,}). Test: {self.tests.method}, {self._family()}."
+                f"(pointwise interval, n = {selected.share.n:,}). Test: {self._family()}."
             )
         if not self.tests.starts:
             return (
@@ -135,16 +138,19 @@ class RoutingReport:
                 "threshold, even if all LLM labels are correct."
             )
         return (
-            f"keep: nothing. No threshold reaches {self.target} at risk {self.risk:g} ({self.tests.method}, "
-            f"{self._family()}). Label more rows, choose a lower target, or improve the labels."
+            f"keep: nothing. No threshold reaches {self.target} at risk {self.risk:g} "
+            f"({self._family()}). Label more rows, choose a lower target, or improve the labels."
         )
 
     def _needed(self) -> int:
         return min_labels(self.target.value, self.risk, 1 if self.target.metric == "recall" else N_STARTS)
 
     def _family(self) -> str:
-        starts = "one start" if len(self.tests.starts) == 1 else f"{len(self.tests.starts)} starts"
-        return f"{len(self.tests.tests)} thresholds in a fixed sequence with {starts}"
+        starts = len(self.tests.starts)
+        return (
+            f"exact binomial, {len(self.tests.tests)} thresholds in a fixed sequence with "
+            f"{'one start' if starts == 1 else f'{starts} starts'}"
+        )
 
     def _rest(self) -> str:
         """The rows that are not kept."""

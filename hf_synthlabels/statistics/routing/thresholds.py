@@ -10,13 +10,11 @@ import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import Floats, Mask
-from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, share_interval
-from hf_synthlabels.statistics.intervals import Interval, fields_as_json
+from hf_synthlabels.statistics.intervals import Interval, fields_as_json, wilson
 from hf_synthlabels.statistics.routing.threshold_tests import (
     N_STARTS,
+    binomial_p_values,
     fixed_sequence,
-    share_p_value,
-    share_test,
     start_levels,
 )
 
@@ -38,11 +36,9 @@ class RoutingRows:
     covered: Mask
     """Rows whose LLM label may be kept."""
     counted: Mask
-    """Human-labeled rows that the metric counts."""
+    """Human-labeled rows that the metric counts, all with the same inclusion probability."""
     correct: Mask
     """Rows whose LLM label equals the human label."""
-    probabilities: Floats | None = None
-    """Inclusion probabilities of counted rows; None if all are equal."""
     counts_routed: bool = False
     """Whether rows that are not kept count, as correct, because humans label them."""
 
@@ -55,12 +51,11 @@ class RoutingRows:
         """Covered rows with a confidence of at least the threshold."""
         return self.covered & (self.confidence >= threshold)
 
-    def outcomes(self, threshold: float) -> tuple[Mask, Floats | None, Mask]:
-        """Outcomes and inclusion probabilities of the rows that a threshold is tested on, and which rows these are."""
+    def outcomes(self, threshold: float) -> tuple[int, int]:
+        """Correct rows, and all rows, of those that a threshold is tested on."""
         kept = self.kept(threshold)
         used = self.counted if self.counts_routed else self.counted & kept
-        probabilities = None if self.probabilities is None else self.probabilities[used]
-        return (self.correct | ~kept)[used], probabilities, used
+        return int((used & (self.correct | ~kept)).sum()), int(used.sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +81,6 @@ class ThresholdTests:
     """All thresholds, from the highest to the lowest."""
 
     tests: tuple[ThresholdTest, ...]
-    method: str
     starts: tuple[float, ...]
     """Thresholds at which testing starts; none if no threshold has enough human labels."""
 
@@ -117,23 +111,23 @@ def check_thresholds(rows: RoutingRows, target: float, risk: float, level: float
     if not thresholds:
         raise DataError("`confidence` has no value in any row that the target covers: name another column.")
     outcomes = [rows.outcomes(threshold) for threshold in thresholds]
-    p_values = np.array([share_p_value(hits, chosen, target) for hits, chosen, _ in outcomes])
-    best = np.array([share_p_value(np.ones_like(hits), chosen, target) for hits, chosen, _ in outcomes])
-    starts = start_levels(best <= risk / rows.n_starts, risk, rows.n_starts)
+    successes, sizes = (np.array(counts) for counts in zip(*outcomes, strict=True))
+    testable = binomial_p_values(sizes, sizes, target) <= risk / rows.n_starts
+    starts = start_levels(testable, risk, rows.n_starts)
+    p_values = binomial_p_values(successes, sizes, target)
     rejected, levels = fixed_sequence(p_values, starts)
     tests = tuple(
         ThresholdTest(
             threshold,
             int(rows.kept(threshold).sum()),
-            share_interval(hits, None, _design(chosen), level),
+            wilson(*outcomes[place], level),
             float(p_values[place]),
             float(levels[place]),
             bool(rejected[place]),
         )
-        for place, (threshold, (hits, chosen, _)) in enumerate(zip(thresholds, outcomes, strict=True))
+        for place, threshold in enumerate(thresholds)
     )
-    places = np.flatnonzero(starts).tolist()
-    return ThresholdTests(tests, share_test(outcomes[-1][1]), tuple(thresholds[place] for place in places))
+    return ThresholdTests(tests, tuple(thresholds[place] for place in np.flatnonzero(starts).tolist()))
 
 
 def confidence_thresholds(confidence: Floats) -> list[float]:
@@ -158,7 +152,3 @@ def min_labels(target: float, risk: float, n_starts: int) -> int:
 def _rounded_down(value: float) -> float:
     rounded = round(value, DECIMALS)
     return rounded if rounded <= value else round(value - 10.0**-DECIMALS, DECIMALS)
-
-
-def _design(probabilities: Floats | None) -> SamplingDesign | None:
-    return None if probabilities is None else SamplingDesign(1 / probabilities)
