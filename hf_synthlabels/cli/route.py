@@ -70,11 +70,9 @@ def route(
     """
     from hf_synthlabels.publishing import open_labeled
     from hf_synthlabels.publishing.labeled_data import label_options, scale_schema
-    from hf_synthlabels.publishing.routed_data import check_routed, routed_rows, unlabeled_rest
+    from hf_synthlabels.publishing.routed_data import check_routed, route_variable, routed_rows, unlabeled_rest
     from hf_synthlabels.publishing.sampled_data import write_sampled
-    from hf_synthlabels.statistics.routing.route import route_labels
     from hf_synthlabels.statistics.routing.routing_target import RoutingTarget
-    from hf_synthlabels.statistics.validation.codebook_validation import coded_domain
 
     parsed = RoutingTarget.parse(target)
     schema = scale_schema(scale) if scale else None
@@ -93,9 +91,8 @@ def route(
     )
     for file in (output, rest):
         check_routed(chosen, file, data, overwrite=overwrite)
-    table = coded_domain(chosen.rows, {**chosen.variables, chosen.llm: chosen.as_variable()}, chosen.llm)
-    report, routes = route_labels(
-        table, chosen.as_variable(), parsed, risk=risk, confidence=confidence, seed=seed, normalize=normalize_labels
+    report, routes = route_variable(
+        chosen, parsed, risk=risk, confidence=confidence, seed=seed, normalize=normalize_labels
     )
     print(report.to_json() if as_json else report.text(terminal_width()))
     for file, rows in ((output, routed_rows), (rest, unlabeled_rest)):
@@ -106,13 +103,9 @@ def route(
     if report.threshold is None:
         size = min(SAMPLE_ROWS, report.kept.n)
         show_next("route nothing", *columns, data=data, rows=size, output=Path(data).with_name("sampled.parquet"))
-    elif rest is None:
-        asked = ["--target", target, "--risk", f"{risk:g}", *(["--confidence", confidence] if confidence else [])]
-        show_next("route", *asked, *columns, *column_options("", "", split), data=data, rest=_beside(data))
-    else:
+    elif rest is not None:
         show_next("route --rest", *columns, rest=rest)
-
-
-def _beside(data: str) -> Path:
-    """The file for the routed rows, next to the input."""
-    return Path(data).with_name("rest.parquet")
+    else:
+        asked = ["--target", target, "--risk", f"{risk:g}", *(["--confidence", confidence] if confidence else [])]
+        asked += [*columns, *column_options("", "", split)]
+        show_next("route", *asked, data=data, rest=Path(data).with_name("rest.parquet"))

@@ -10,8 +10,26 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.labeled_data import LabeledData
 from hf_synthlabels.publishing.sampled_data import ROW, label_texts
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY
-from hf_synthlabels.statistics.routing.route import HUMAN
+from hf_synthlabels.statistics.routing.route import HUMAN, route_labels
+from hf_synthlabels.statistics.routing.routing_report import RoutingReport
+from hf_synthlabels.statistics.routing.routing_target import RoutingTarget
+from hf_synthlabels.statistics.validation.codebook_validation import coded_domain
 from hf_synthlabels.tables import WRITABLE, NewTable, check_output, check_overwrite
+
+
+def route_variable(
+    labeled: LabeledData, target: RoutingTarget, **options: Any
+) -> tuple[RoutingReport, list[str | None]]:
+    """Route the labels of one variable, as `route_labels` does; rows in which it is not coded do not count.
+
+    Args:
+        labeled: rows with the columns of the variable.
+        target: metric and value.
+        **options: options of `route_labels`.
+    """
+    variable = labeled.as_variable()
+    table = coded_domain(labeled.rows, {**labeled.variables, labeled.llm: variable}, labeled.llm)
+    return route_labels(table, variable, target, **options)
 
 
 def check_routed(labeled: LabeledData, output: Path | None, data: str, *, overwrite: bool) -> None:
