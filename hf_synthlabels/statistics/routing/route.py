@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,6 +56,46 @@ def route_labels(
         ConfigError: `risk` is invalid, or the task type has no precision and recall.
     """
     column = confidence or f"{variable.llm}_confidence"
+    routable = _routable(table, variable, target, column, seed, normalize=normalize)
+    rows = routable.rows
+    tests = check_thresholds(rows, target.value, risk)
+    selected = tests.selected
+    kept = np.zeros(len(rows.covered), dtype=np.bool_) if selected is None else rows.kept(selected.threshold)
+    routed = routable.inside & ~kept
+    report = RoutingReport(
+        llm=variable.llm,
+        human=variable.human,
+        confidence=column,
+        target=target,
+        risk=risk,
+        tests=tests,
+        kept=wilson(int(kept.sum()), len(kept)),
+        n_covered=int(rows.covered.sum()),
+        n_confident=int((rows.covered & ~np.isnan(rows.confidence)).sum()),
+        n_human=int(rows.counted.sum()),
+        n_routed=int(routed.sum()),
+        n_routed_labeled=int((routed & routable.labeled).sum()),
+        seed=seed,
+        notes=routable.notes,
+    )
+    return report, [KEEP if keep else HUMAN if human else None for keep, human in zip(kept, routed, strict=True)]
+
+
+class _Routable(NamedTuple):
+    """The rows of a table as routing sees them."""
+
+    rows: RoutingRows
+    labeled: Mask
+    """Rows with a human label."""
+    inside: Mask
+    """Rows that have a route: those that the target covers, and those that the LLM left without a label."""
+    notes: tuple[str, ...]
+
+
+def _routable(
+    table: Table, variable: TableVariable, target: RoutingTarget, column: str, seed: int, *, normalize: bool
+) -> _Routable:
+    """Read the rows, and check that they can be routed."""
     values = _confidence(table, column)
     kind = variable.kind_in(table)
     if target.metric != "accuracy" and kind not in CHOICES:
@@ -66,30 +107,7 @@ def route_labels(
     scored = scored_rows(table, labeled, clusters=None, strata=None, skipped=~sent)
     rows = _metric_rows(table, variable, target, values, answered, scored.counted, correct)
     rows, notes = _equally_sampled(rows, scored, seed)
-    tests = check_thresholds(rows, target.value, risk)
-    selected = tests.selected
-    kept = np.zeros(len(values), dtype=np.bool_) if selected is None else rows.kept(selected.threshold)
-    routes = [
-        KEEP if keep else HUMAN if inside else None
-        for keep, inside in zip(kept, sent & (rows.covered | ~answered), strict=True)
-    ]
-    report = RoutingReport(
-        llm=variable.llm,
-        human=variable.human,
-        confidence=column,
-        target=target,
-        risk=risk,
-        tests=tests,
-        kept=wilson(int(kept.sum()), len(values)),
-        n_covered=int(rows.covered.sum()),
-        n_confident=int((rows.covered & ~np.isnan(values)).sum()),
-        n_human=int(rows.counted.sum()),
-        n_routed=routes.count(HUMAN),
-        n_routed_labeled=sum(route == HUMAN and bool(known) for route, known in zip(routes, labeled, strict=True)),
-        seed=seed,
-        notes=notes,
-    )
-    return report, routes
+    return _Routable(rows, labeled, sent & (rows.covered | ~answered), notes)
 
 
 def _confidence(table: Table, column: str) -> Floats:
