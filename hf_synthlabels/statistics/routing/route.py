@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -37,14 +38,14 @@ def route_labels(
 ) -> tuple[RoutingReport, list[str | None]]:
     """Find the largest share of rows whose LLM labels can be kept, such that a target holds.
 
-    The target is missed with at most the probability `risk`, for any confidence, if the human-labeled rows are a random
+    The target is missed with at most the probability `risk`, for any confidence, if human-labeled rows are a random
     sample or have their inclusion probabilities in the column `inclusion_probability`.
 
     Args:
         table: one split.
         variable: columns of LLM and human labels.
         target: metric and value.
-        risk: probability of keeping labels that miss the target.
+        risk: probability of keeping labels that miss it.
         confidence: column of the confidence; only its order matters (default: `<llm>_confidence`).
         seed: of the subsample that is used if inclusion probabilities are unequal.
         normalize: whether class names that differ only in case or white space are equal.
@@ -57,21 +58,18 @@ def route_labels(
     """
     column = confidence or f"{variable.llm}_confidence"
     routable = _routable(table, variable, target, column, seed, normalize=normalize)
-    rows = routable.rows
+    rows, known = routable.rows, ~np.isnan(routable.rows.confidence)
     tests = check_thresholds(rows, target.value, risk)
-    selected = tests.selected
-    kept = np.zeros(len(rows.covered), dtype=np.bool_) if selected is None else rows.kept(selected.threshold)
+    kept = rows.kept(math.inf if tests.selected is None else tests.selected.threshold)
     routed = routable.inside & ~kept
     report = RoutingReport(
-        llm=variable.llm,
-        human=variable.human,
-        confidence=column,
+        columns=RoutedColumns(variable.llm, variable.human, column),
         target=target,
         risk=risk,
         tests=tests,
         kept=wilson(int(kept.sum()), len(kept)),
         n_covered=int(rows.covered.sum()),
-        n_confident=int((rows.covered & ~np.isnan(rows.confidence)).sum()),
+        n_confident=int((rows.covered & known).sum()),
         n_human=int(rows.counted.sum()),
         n_routed=int(routed.sum()),
         n_routed_labeled=int((routed & routable.labeled).sum()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_synthlabels.statistics.exhibits import align, shorten, wrap
@@ -28,15 +28,19 @@ GUARANTEES = {
 
 
 @dataclass(frozen=True, slots=True)
+class RoutedColumns:
+    """Names of the columns."""
+
+    llm: str
+    human: str
+    confidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingReport:
     """The largest share of rows whose LLM labels may be kept, and the tests behind it."""
 
-    llm: str
-    """Column of LLM labels."""
-    human: str
-    """Column of human labels."""
-    confidence: str
-    """Column of confidences."""
+    columns: RoutedColumns
     target: RoutingTarget
     risk: float
     """Probability of a threshold at which the target is missed."""
@@ -69,8 +73,9 @@ class RoutingReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON types."""
-        plain = ("llm", "human", "confidence", "risk", "threshold", "n_kept", "n_covered", "n_confident", "n_human")
+        plain = ("risk", "threshold", "n_kept", "n_covered", "n_confident", "n_human")
         return {
+            **asdict(self.columns),
             "target": str(self.target),
             **{name: getattr(self, name) for name in (*plain, "n_routed", "n_routed_labeled")},
             "n_rows": self.kept.n,
@@ -95,7 +100,7 @@ class RoutingReport:
 
     def _heading(self) -> str:
         return (
-            f"`{shorten(self.llm, 36)}` routed by `{shorten(self.confidence, 36)}`: {self.target}, risk {self.risk:g}\n"
+            f"`{shorten(self.columns.llm, 36)}` routed by `{shorten(self.columns.confidence, 36)}`: {self.target}, risk {self.risk:g}\n"
             f"rows {self.kept.n:,}, {COVERED[self.target.metric]} {self.n_covered:,}, of these with a confidence "
             f"{self.n_confident:,}; human labels that count {self.n_human:,}"
         )
@@ -127,7 +132,7 @@ class RoutingReport:
         selected = self.tests.selected
         if selected is not None:
             return (
-                f"keep: the LLM labels with `{self.confidence}` >= {selected.threshold!r}, {selected.kept:,} of "
+                f"keep: the LLM labels with `{self.columns.confidence}` >= {selected.threshold!r}, {selected.kept:,} of "
                 f"{self.kept.n:,} rows, {self.kept}. With probability {1 - self.risk:g}, the "
                 f"{GUARANTEES[self.target.metric]} is at least {self.target.value:g}. Estimate: {selected.share} "
                 f"(pointwise interval, n = {selected.share.n:,}). Test: {self._family()}."
