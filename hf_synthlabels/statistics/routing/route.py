@@ -13,7 +13,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import Floats, Mask, number_column
 from hf_synthlabels.statistics.design.human_rows import WEIGHTED, ScoredRows, scored_rows
 from hf_synthlabels.statistics.intervals import wilson
-from hf_synthlabels.statistics.routing.routing_report import RoutingReport
+from hf_synthlabels.statistics.routing.routing_report import RoutedColumns, RoutingReport
 from hf_synthlabels.statistics.routing.routing_target import RoutingTarget
 from hf_synthlabels.statistics.routing.threshold_tests import equal_probability_rows
 from hf_synthlabels.statistics.routing.thresholds import RoutingRows, check_thresholds

@@ -99,10 +99,11 @@ class RoutingReport:
         return "\n\n".join([*lines, *(wrap(note, width) for note in self.notes)])
 
     def _heading(self) -> str:
+        names = self.columns
         return (
-            f"`{shorten(self.columns.llm, 36)}` routed by `{shorten(self.columns.confidence, 36)}`: {self.target}, risk {self.risk:g}\n"
-            f"rows {self.kept.n:,}, {COVERED[self.target.metric]} {self.n_covered:,}, of these with a confidence "
-            f"{self.n_confident:,}; human labels that count {self.n_human:,}"
+            f"`{shorten(names.llm, 36)}` routed by `{shorten(names.confidence, 36)}`: {self.target}, risk "
+            f"{self.risk:g}\nrows {self.kept.n:,}, {COVERED[self.target.metric]} {self.n_covered:,}, of these with a "
+            f"confidence {self.n_confident:,}; human labels that count {self.n_human:,}"
         )
 
     def _table(self, width: int | None) -> str:
@@ -132,8 +133,8 @@ class RoutingReport:
         selected = self.tests.selected
         if selected is not None:
             return (
-                f"keep: the LLM labels with `{self.columns.confidence}` >= {selected.threshold!r}, {selected.kept:,} of "
-                f"{self.kept.n:,} rows, {self.kept}. With probability {1 - self.risk:g}, the "
+                f"keep: the LLM labels with `{self.columns.confidence}` >= {selected.threshold!r}, {selected.kept:,} "
+                f"of {self.kept.n:,} rows, {self.kept}. With probability {1 - self.risk:g}, the "
                 f"{GUARANTEES[self.target.metric]} is at least {self.target.value:g}. Estimate: {selected.share} "
                 f"(pointwise interval, n = {selected.share.n:,}). Test: {self._family()}."
             )
