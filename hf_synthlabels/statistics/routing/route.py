@@ -36,10 +36,9 @@ def route_labels(
     seed: int = 0,
     normalize: bool = False,
 ) -> tuple[RoutingReport, list[str | None]]:
-    """Find the largest share of rows whose LLM labels can be kept, such that a target holds.
+    """Find the largest share of rows whose LLM labels can be kept, such that a target is missed with at most `risk`.
 
-    The target is missed with at most the probability `risk`, for any confidence, if human-labeled rows are a random
-    sample or have their inclusion probabilities in the column `inclusion_probability`.
+    Human-labeled rows are a random sample, or have their probability in the column `inclusion_probability`.
 
     Args:
         table: one split.
@@ -50,7 +49,7 @@ def route_labels(
         seed: of the subsample that is used if inclusion probabilities are unequal.
         normalize: whether class names that differ only in case or white space are equal.
 
-    Returns: the report, and the route of each row: "keep", "human", or None for rows that the target does not cover.
+    Returns: the report, and the route of each row: "keep", "human", or None if the target does not cover it.
 
     Raises:
         DataError: a column is missing, no row has a confidence, or the class occurs in no row.
