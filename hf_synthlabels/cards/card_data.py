@@ -68,6 +68,8 @@ class DatasetFacts:
     """Description of the dataset, which may contain the provenance."""
     validations: tuple[ValidationReport, ...] = ()
     """Validations of label columns against human labels."""
+    gates: tuple[str, ...] = ()
+    """Verdicts of the gates of several variables, one line for each."""
     prompt: str = ""
     """Complete system prompt; empty if none was sent or none is published."""
     human_rows: str | None = None

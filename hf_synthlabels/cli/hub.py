@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_synthlabels.cli.help import show_next
-from hf_synthlabels.cli.options import GateOption, HumanOption, JsonOption, LLMOption, ResultsArgument, existing
+from hf_synthlabels.cli.options import GatesOption, HumanOption, JsonOption, LLMOption, ResultsArgument, existing
 from hf_synthlabels.cli.report import load_report
 from hf_synthlabels.errors import ConfigError, HubError
 
@@ -56,7 +56,7 @@ def dataset(
     human_rows: Annotated[str | None, typer.Option(help="How the human-labeled rows were sampled, in words.")] = None,
     human: HumanOption = None,
     llm: LLMOption = None,
-    gate: GateOption = None,
+    gate: GatesOption = None,
     recipe: Annotated[str | None, typer.Option(help="Recipe of an annotated file.")] = None,
     public: Public = False,
     dry_run: DryRun = False,
@@ -67,11 +67,14 @@ def dataset(
     """Publish an annotated data set with its card, provenance and agreement with human labels.
 
     Example: hf-synthlabels push dataset tickets.yaml me/tickets --license cc-by-4.0 --llm-terms unknown --dry-run
+
+    Example: hf-synthlabels push dataset news.yaml me/news --license mit --llm-terms unknown --gate 'tone: mae<=0.5'
     """
     from hf_synthlabels.publishing import AnnotatedData, dataset_upload
     from hf_synthlabels.statistics import Gate
 
-    threshold = Gate.parse(gate) if gate else None
+    for text in gate or ():
+        Gate.parse(text.rpartition(":")[2])
     card = _card(
         license=license,
         license_name=license_name,
@@ -83,7 +86,7 @@ def dataset(
     annotated = AnnotatedData.open(data, recipe)
     with TemporaryDirectory() as folder:
         upload = dataset_upload(
-            annotated, repo, Path(folder), card=card, human_rows=human_rows, human=human, llm=llm, gate=threshold
+            annotated, repo, Path(folder), card=card, human_rows=human_rows, human=human, llm=llm, gates=gate or ()
         )
         _send(upload, public=public, dry_run=dry_run, replace=replace, as_json=as_json, keep_card=keep_card)
 

@@ -110,6 +110,16 @@ def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer, tm
     assert "labelled 3, unparsed 1" in card
 
 
+def test_several_gates_of_one_label_column_are_in_the_card(run: Run, hub: HubServer) -> None:
+    gates = ("--gate", "accuracy>=0.99", "--gate", "llm_label: kappa>=-0.9")
+    assert run("push", "dataset", "films.yaml", "user/films", *SAID, *gates)[0] == 0
+    files = hub.repository("user/films").head.files
+    # Two of four labels are correct, whose 97.5% interval ends below 0.99.
+    verdicts = [gate["verdict"] for gate in json.loads(files["validation/gates.json"])["gates"]]
+    assert verdicts == ["fail", "pass"]
+    assert "- llm_label: kappa >= -0.9: pass" in files["README.md"].decode()
+
+
 def test_wrong_input_is_one_line_and_sends_nothing(run: Run, hub: HubServer) -> None:
     for arguments, words in [
         (("dataset", "films.yaml", "user/films"), "`--license` is required"),
@@ -118,6 +128,7 @@ def test_wrong_input_is_one_line_and_sends_nothing(run: Run, hub: HubServer) -> 
         (("dataset", "films.yaml", "films", *SAID), "`repo` is 'films': give `user/name`"),
         (("dataset", "films.yaml", "user/films", *SAID, "--human", "gold"), "`human` is 'gold'"),
         (("dataset", "films.yaml", "user/films", *SAID, "--gate", "x"), "`gate` is 'x'"),
+        (("dataset", "films.yaml", "user/films", *SAID, "--gate", "music: accuracy>=0.5"), "`gate` is 'music"),
         (("dataset", "none.jsonl", "user/films", *SAID), "`data` 'none.jsonl'"),
         (("dataset", "rows.jsonl", "user/films", *SAID), "has no label column"),
         (("model", "none", "user/m", *SAID), "`student` 'none'"),

@@ -14,6 +14,7 @@ from hf_synthlabels import annotate
 from hf_synthlabels.annotation import Codebook
 from hf_synthlabels.cards import CardFields
 from hf_synthlabels.clients import Completion, Request, ScriptedClient, Usage
+from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.publishing import AnnotatedData, dataset_upload, push
 from tests.publishing.hub_server import HubServer
 
@@ -62,6 +63,31 @@ def coded() -> Dataset:
         for row in range(6)
     ]
     return annotate(rows, RECIPE, client=ScriptedClient(answer))
+
+
+def test_gates_by_variable_are_adjusted_as_in_validate(coded: Dataset, tmp_path: Path) -> None:
+    data = AnnotatedData({"train": coded}, Codebook.from_dict(RECIPE))
+    gates = ["relevant: accuracy>=0.3", "topic: accuracy>=0.9"]
+    upload = dataset_upload(data, "user/news", tmp_path, card=CARD, gates=gates)
+    files = {file.path: file.content for file in upload.files}
+    family = json.loads(files["validation/gates.json"])  # type: ignore[arg-type]
+    # Of two gates the first is judged by its 97.5% interval: 6 of 6 correct have the Wilson limit 6 / (6 + z²).
+    first, second = family["gates"]
+    assert (first["variable"], first["verdict"]) == ("relevant", "pass")
+    assert first["interval"]["low"] == pytest.approx(6 / (6 + 2.2414027**2))
+    assert (second["variable"], second["verdict"]) == ("topic", "too_few_human_labels")
+    assert family["verdict"] == "too_few_human_labels"
+    card = files["README.md"]
+    assert isinstance(card, bytes)
+    assert b"- relevant: accuracy >= 0.3: pass" in card
+    assert b"Holm" in card
+    # One gate of a codebook names its variable, too.
+    for wrong, named in (("accuracy>=0.5", "relevant"), ("tone: mae<=1", "tone"), ("mood: mae<=1", "mood")):
+        with pytest.raises(ConfigError, match=named):
+            dataset_upload(data, "user/news", tmp_path, card=CARD, gates=[wrong])
+    single = dataset_upload(data, "user/news", tmp_path, card=CARD, gates=["topic: accuracy>=0.3"], llm="topic")
+    report = json.loads(next(file.content for file in single.files if file.path == "validation/0.json"))  # type: ignore[arg-type]
+    assert (report["n_human"], report["gate"]["verdict"]) == (5, "pass")
 
 
 def test_card_lists_every_variable(hub: HubServer, coded: Dataset, tmp_path: Path) -> None:

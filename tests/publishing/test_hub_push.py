@@ -15,7 +15,6 @@ from hf_synthlabels.cards import CardFields
 from hf_synthlabels.errors import ConfigError, DataError, HubError
 from hf_synthlabels.publishing import AnnotatedData, HubUpload, dataset_upload, push
 from hf_synthlabels.publishing.hub.upload import HubFile
-from hf_synthlabels.statistics import Gate
 from tests.publishing.conftest import READER, RECIPE, TOKEN
 from tests.publishing.hub_server import HubServer
 
@@ -355,7 +354,7 @@ def test_guideline_of_50_kB_is_cut_in_the_card_and_whole_beside_it(
 
 
 def test_gate_stands_in_the_card(tickets: Any, tmp_path: Path) -> None:
-    upload = dataset_upload(AnnotatedData(tickets), "user/t", tmp_path, card=CARD, gate=Gate.parse("accuracy>=0.9"))
+    upload = dataset_upload(AnnotatedData(tickets), "user/t", tmp_path, card=CARD, gates=["accuracy>=0.9"])
     card = next(file.content for file in upload.files if file.path == "README.md")
     assert isinstance(card, bytes)
     assert b"Gate: accuracy" in card

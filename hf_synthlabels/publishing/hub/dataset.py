@@ -16,14 +16,12 @@ from hf_synthlabels.annotation.compiler import compile_recipe
 from hf_synthlabels.annotation.prompting.row_inputs import RowText
 from hf_synthlabels.cards import PROMPT_FILE, CardFields, DatasetFacts, SplitFacts, dataset_card
 from hf_synthlabels.cards.card_data import VariableFacts
-from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.hub.annotated_data import AnnotatedData, count_statuses
 from hf_synthlabels.publishing.hub.commit import checked_repo
+from hf_synthlabels.publishing.hub.label_validation import LabelValidation, validate_labels
 from hf_synthlabels.publishing.hub.upload import HubFile, HubUpload
 from hf_synthlabels.publishing.label_variables import recorded_variables
-from hf_synthlabels.publishing.sampled_data import SAMPLE_KIND, label_texts
-from hf_synthlabels.statistics import Gate, ValidationReport, validate
-from hf_synthlabels.statistics.validation.codebook_validation import coded_domain
+from hf_synthlabels.publishing.sampled_data import SAMPLE_KIND
 
 RECORDS_FILE = "annotation/provenance.json"
 RECIPE_FILE = "annotation/recipe.yaml"
@@ -41,7 +39,7 @@ def dataset_upload(
     human_rows: str | None = None,
     human: str | None = None,
     llm: str | None = None,
-    gate: Gate | None = None,
+    gates: Sequence[str] = (),
 ) -> HubUpload:
     """Collect the files of an annotated data set.
 
@@ -55,26 +53,28 @@ def dataset_upload(
         human_rows: how the human-labeled rows were sampled and labeled.
         human: column of human labels (default: from the provenance).
         llm: label column to compare (default: all in the provenance).
-        gate: score that the labels must reach.
+        gates: scores that the labels must reach, such as `bias: macro_f1>=0.7`; see `validate_codebook`.
 
     Raises:
         DataError: there is no label column or no row, or a named column is missing.
-        ConfigError: the repository name is invalid.
+        ConfigError: the repository name or a gate is invalid, or a gate names an unknown variable.
     """
     checked_repo(repo)
     columns = data.label_columns(("llm", llm), ("human", human))
     records = data.published_records()
-    reports = _validations(data, columns, human=human, llm=llm, gate=gate)
+    validation = validate_labels(data, columns if llm is None else [llm], human=human, gates=gates)
     shards = _write_parquet(data.splits, folder)
-    facts = _facts(data, repo, columns, card, human_rows, reports, sum(file.size for file in shards))
+    facts = _facts(data, repo, columns, card, human_rows, validation, sum(file.size for file in shards))
     files = [HubFile("README.md", dataset_card(facts).encode()), *shards, *_recipe_files(data)]
     if any(records.values()):
         text = json.dumps(records, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         files.append(HubFile(RECORDS_FILE, text.encode()))
     if facts.prompt:
         files.append(HubFile(PROMPT_FILE, facts.prompt.encode()))
-    for number, report in enumerate(reports):
+    for number, report in enumerate(validation.reports):
         files.append(HubFile(f"validation/{number}.json", (report.to_json() + "\n").encode()))
+    if validation.family is not None:
+        files.append(HubFile("validation/gates.json", (validation.family.to_json() + "\n").encode()))
     return HubUpload(repo, "dataset", tuple(files))
 
 
@@ -84,7 +84,7 @@ def _facts(
     columns: Sequence[str],
     card: CardFields,
     human_rows: str | None,
-    reports: Sequence[ValidationReport],
+    validation: LabelValidation,
     download_size: int,
 ) -> DatasetFacts:
     first = next(iter(data.splits.values()))
@@ -101,7 +101,8 @@ def _facts(
         samples=tuple(record for record in records if record.get("kind") == SAMPLE_KIND),
         variables=_variables(data, records),
         description=first.info.description or "",
-        validations=tuple(reports),
+        validations=validation.reports,
+        gates=validation.gate_lines(),
         prompt=_system_prompt(data.recipe),
         human_rows=human_rows,
         download_size=download_size,
@@ -124,40 +125,6 @@ def _write_parquet(splits: Mapping[str, Any], folder: Path) -> list[HubFile]:
             shard.to_parquet(str(path))
             files.append(HubFile(f"data/{path.name}", path))
     return files
-
-
-def _validations(
-    data: AnnotatedData, columns: list[str], *, human: str | None, llm: str | None, gate: Gate | None
-) -> list[ValidationReport]:
-    """Validate the label columns against human labels, over all splits."""
-    from datasets import concatenate_datasets
-
-    rows = concatenate_datasets(list(data.splits.values()))
-    recorded = [record for entries in data.published_records().values() for record in entries]
-    records = {str(record["column"]): record for record in recorded}
-    variables = recorded_variables(recorded)
-    reports = []
-    for column in columns if llm is None else [llm]:
-        known = variables.get(column)
-        human_column = human or (records.get(column, {}).get("human") if known is None else known.human)
-        if human_column is None or human_column not in rows.column_names:
-            continue
-        if known is not None and all(label is None for label in label_texts(rows, human_column)):
-            continue
-        recipe = None if data.recipe is None else data.recipe.variables.get(column)
-        report = validate(
-            rows if known is None else coded_domain(rows, variables, column),
-            human=human_column,
-            llm=column,
-            schema=None if recipe is None else recipe.schema_of_labels(),
-            kind=records.get(column, {}).get("kind"),
-            tokens=None if recipe is None else recipe.task.tokens,
-            gate=gate,
-        )
-        reports.append(report)
-    if gate is not None and not reports:
-        raise DataError("`gate` is given, but there is no column of human labels. Name it with `human`.")
-    return reports
 
 
 def _variables(data: AnnotatedData, records: Sequence[Mapping[str, Any]]) -> tuple[VariableFacts, ...]:
