@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,13 +169,17 @@ def _estimated(
 ) -> tuple[EstimateReport, list[str]]:
     """The estimates, and the names of conditional variables."""
     from hf_synthlabels.publishing.conditional_labels import check_conditional, with_not_coded
+    from hf_synthlabels.publishing.holdout_rows import holdout_rows
     from hf_synthlabels.statistics import Inference
     from hf_synthlabels.statistics import estimate as compute_estimates
 
     if analysis["formula"] is None:
         check_conditional(labeled.rows, labeled.variables, analysis["llm"])
     rows, conditional = with_not_coded(labeled.rows, labeled.variables)
-    return compute_estimates(rows, inference=Inference(level=level, finite=finite), **analysis), conditional
+    humans = [analysis["human"], *(human for _, human in analysis["variables"].values())]
+    rows, notes = holdout_rows(rows, humans)
+    report = compute_estimates(rows, inference=Inference(level=level, finite=finite), **analysis)
+    return replace(report, notes=(*notes, *report.notes)), conditional
 
 
 def _corrected(estimators: Sequence[str] | None) -> str:
@@ -201,8 +206,8 @@ def _estimate_variants(
     """Estimate from each variant, print the specification curve, and write it."""
     from hf_synthlabels.publishing import write_report
     from hf_synthlabels.statistics import Inference
-    from hf_synthlabels.statistics.robustness.sample_parts import tune_rows
     from hf_synthlabels.statistics.robustness.specification_curve import Analysis, Conclusion, specification_curve
+    from hf_synthlabels.statistics.robustness.tuned_rows import tuned_rows
     from hf_synthlabels.statistics.robustness.variants import read_variants
     from hf_synthlabels.tables import write_text
 
@@ -213,7 +218,7 @@ def _estimate_variants(
     shared = {name: analysis[name] for name in named}
     columns = read_variants(rows.column_names, patterns)
     settings = Analysis(**shared, options=options, inference=Inference(level=level, finite=finite))
-    report = specification_curve(rows, columns, settings, Conclusion(**chosen), tune_rows(rows))
+    report = specification_curve(rows, columns, settings, Conclusion(**chosen), tuned_rows(rows))
     print(report.text(terminal_width()))
     if output is not None:
         is_table = output.suffix.lower() == ".csv"

@@ -62,6 +62,10 @@ def sample(
         typer.Option(help="Columns whose combinations are the strata, e.g. topic,tone (default: the LLM label)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed for sampling.")] = 0,
+    tune: Annotated[
+        int | None,
+        typer.Option(help="Of the sampled rows, N to choose a prompt or model on; estimates do not count them."),
+    ] = None,
     normalize_labels: NormalizeOption = False,
     variable: VariableOption = None,
     human: HumanOption = None,
@@ -78,6 +82,7 @@ def sample(
     Example: hf-synthlabels sample coded.parquet -n 250 --stratify topic,tone
     """
     from hf_synthlabels.publishing import annotation_sheet, open_labeled, sample_rows, write_sampled
+    from hf_synthlabels.publishing.holdout_rows import with_tuned_rows
     from hf_synthlabels.publishing.label_import import check_sheet
     from hf_synthlabels.publishing.labeled_data import label_options
     from hf_synthlabels.publishing.sampled_data import EXISTING_LABELS
@@ -108,9 +113,9 @@ def sample(
         variables=labeled.variables,
         stratify=strata,
     )
-    _print_sample(drawn, design, seed)
-    if not normalize_labels:
-        _print_spelling(labeled.rows, asked)
+    table = with_tuned_rows(table, tune, seed)
+    _print_sample(drawn, design, seed, tune)
+    _print_spelling(labeled.rows, [] if normalize_labels else asked)
     lines = annotation_sheet(table, drawn, human=human, llm=llm, variables=labeled.variables)
     for file in [*write_sampled(table, output), write_sheet(lines, sheet)]:
         print(f"written: {file}")
@@ -156,7 +161,7 @@ def _next_options(variable: str | None, asked: Sequence[TableVariable]) -> list[
     return column_options(asked[0].human, asked[0].llm) if len(asked) == 1 else []
 
 
-def _print_sample(drawn: HumanSample, design: str, seed: int) -> None:
+def _print_sample(drawn: HumanSample, design: str, seed: int, tune: int | None) -> None:
     probabilities = [value for value in drawn.probabilities if value is not None]
     print(
         f"{len(drawn.rows):,} of {len(drawn.probabilities):,} rows sampled ({design}, seed {seed}); inclusion "
@@ -164,6 +169,8 @@ def _print_sample(drawn: HumanSample, design: str, seed: int) -> None:
     )
     for name, size, count in drawn.strata:
         print(f"  {name}: {count:,} of {size:,}")
+    if tune is not None:
+        print(f"{tune:,} of these rows choose a prompt or model (`tuned_on`); the others validate and estimate")
 
 
 def import_labels(
@@ -213,8 +220,7 @@ def import_labels(
         is_changed = any(each.new or each.changed for each in imported.variables.values())
     for name in humans:
         _check_sampled(table, output, data, name, overwrite=overwrite)
-    if not normalize_labels:
-        _print_spelling(table, asked)
+    _print_spelling(table, [] if normalize_labels else asked)
     for file in write_sampled(table, output):
         print(f"written: {file}")
     if is_changed:

@@ -19,6 +19,7 @@ from hf_synthlabels.labels.spelling import normalize_spelling, spelling_note
 from hf_synthlabels.statistics import HumanSample, draw_sample
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY
 from hf_synthlabels.statistics.design.human_sample import NO_LABEL_STRATUM, Allocation, Design
+from hf_synthlabels.statistics.robustness.tuned_rows import TUNED_ON
 from hf_synthlabels.statistics.validation.table_variables import TableVariable, Variables
 from hf_synthlabels.tables import embed_records, provenance_path, write_table
 from hf_synthlabels.tables.sheets import DIGEST_COLUMN, row_digest, text_columns
@@ -197,7 +198,7 @@ def sheet_texts(rows: Any, human: str, llm: str, variables: Variables | None = N
 def _hidden(rows: Any, human: str, llm: str, variables: Variables | None) -> list[str]:
     """Columns without texts for annotators: labels of humans and LLMs, and the sampling design."""
     known = variables or {}
-    hidden = {PROBABILITY, human, llm, *known, *(each.human for each in known.values())}
+    hidden = {PROBABILITY, TUNED_ON, human, llm, *known, *(each.human for each in known.values())}
     # Other columns may begin with the name of a variable.
     hidden |= {f"{name}_{suffix}" for name in known for suffix in COLUMN_SUFFIXES}
     prefix = None if llm in known else f"{llm}_"

@@ -10,6 +10,7 @@ import pytest
 
 from hf_synthlabels.publishing import read_report
 from hf_synthlabels.statistics.robustness.curve_report import SpecificationReport
+from hf_synthlabels.tables import read_table
 from tests.command_line import Run, command_line, error_line, output
 
 
@@ -85,3 +86,43 @@ def test_one_row_has_no_interval_and_no_verdict(run: Run, tmp_path: Path) -> Non
     out = output(run("estimate", "one.csv", "--variants", "a,b", "--null", "0.5"))
     assert "(undefined 2)" in out
     assert "Warning" not in out
+
+
+def test_tuned_rows_choose_and_do_not_estimate(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "table.csv", labeled=100)
+    out = output(
+        run("sample", "table.csv", "-n", "40", "--tune", "40", "--existing-labels", "random", "--llm", "p1|big")
+    )
+    assert "40 of these rows choose a prompt or model" in out
+    rows = read_table(tmp_path / "sampled.parquet")["train"]
+    sampled = [value is not None for value in rows["inclusion_probability"]]
+    assert sum(rows["tuned_on"]) == 40
+    assert not any(tuned and not drawn for tuned, drawn in zip(rows["tuned_on"], sampled, strict=True))
+    record = json.loads((tmp_path / "sampled.parquet.provenance.json").read_text())[-1]
+    assert record["tuned_on"] == {"rows": 40, "seed": 0}
+    assert "tuned_on" not in (tmp_path / "to_label.csv").read_text()
+    left = sum(bool(label) and not tuned for label, tuned in zip(rows["label"], rows["tuned_on"], strict=True))
+    chosen = 100 - left
+    for options in (("--llm", "p1|big"), ("--variants", "p1|*,p2|*", "--null", "0.5")):
+        out = " ".join(output(run("estimate", "sampled.parquet", *options)).split())
+        assert f"{left}" in out.split("human label")[1]
+        assert "40 rows are marked in `tuned_on`" in out
+    assert f"Chosen on {chosen} tune rows by accuracy: p" in out
+    assert "`tune`" in error_line(
+        run(
+            "sample",
+            "table.csv",
+            "-n",
+            "10",
+            "--tune",
+            "10",
+            "--existing-labels",
+            "ignore",
+            "--llm",
+            "p1|big",
+            "-o",
+            "other.parquet",
+            "--to-label",
+            "other.csv",
+        )
+    )

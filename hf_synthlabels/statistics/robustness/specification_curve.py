@@ -20,8 +20,8 @@ from hf_synthlabels.statistics.regression.coefficients import RegressionReport
 from hf_synthlabels.statistics.regression.design import INTERCEPT
 from hf_synthlabels.statistics.robustness.curve_report import SpecificationReport
 from hf_synthlabels.statistics.robustness.quantity_curve import QuantityCurve, VariantEstimate
-from hf_synthlabels.statistics.robustness.sample_parts import holdout_table
 from hf_synthlabels.statistics.robustness.selection import is_known, label_matrix, select_variant
+from hf_synthlabels.statistics.robustness.tuned_rows import holdout_table, tuned_note
 from hf_synthlabels.statistics.robustness.variant_agreement import alpha_interval, groups_by_choice
 from hf_synthlabels.statistics.robustness.variants import Variant
 from hf_synthlabels.statistics.validation.dataset_columns import Table, column_values
@@ -54,6 +54,10 @@ class Analysis:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options: estimand, family, positive, clusters, normalize_labels."""
     inference: Inference = field(default_factory=Inference)
+
+    def humans(self) -> list[str]:
+        """The columns of human labels that the analysis reads."""
+        return list(dict.fromkeys([self.human, *(human for _, human in self.variables.values())]))
 
     def under(self, dataset: Table, variant: Variant, level: float) -> EstimateReport:
         """The estimates of one variant."""
@@ -92,13 +96,12 @@ def specification_curve(
     level = analysis.inference.level
     columns = [each.column for each in kept]
     chosen = None if tune is None else select_variant(dataset, columns, analysis.human, tune, level)
-    table = dataset if tune is None else holdout_table(dataset, tune, analysis.human)
+    table = dataset if tune is None else holdout_table(dataset, tune, analysis.humans())
     reports = _reports(table, kept, analysis, conclusion)
     first = reports[0][0]
     names, null = _quantities(first, analysis, conclusion)
     curves = tuple(_curve(name, null, conclusion.estimator, kept, reports) for name in names)
-    empty = [each.name for each in variants if each not in kept]
-    notes = [f"{', '.join(empty)}: no label in any row, left out."] if empty else []
+    notes = _left_out([each.name for each in variants if each not in kept], tune)
     matrix, scale = label_matrix(dataset, columns)
     groups = groups_by_choice([dict(each.choices) for each in kept])
     groups = groups if len(groups) > 1 else {}
@@ -127,6 +130,12 @@ def _reports(dataset: Table, variants: Sequence[Variant], analysis: Analysis, co
     level = analysis.inference.level
     together = 1 - (1 - level) / len(variants)
     return [(analysis.under(dataset, each, level), analysis.under(dataset, each, together)) for each in variants]
+
+
+def _left_out(empty: Sequence[str], tune: Mask | None) -> list[str]:
+    """Notes on variants without labels and on tuned rows."""
+    notes = [f"{', '.join(empty)}: no label in any row, left out."] if empty else []
+    return notes if tune is None else [*notes, tuned_note(tune)]
 
 
 def _check(analysis: Analysis, conclusion: Conclusion, variants: Sequence[Variant]) -> None:

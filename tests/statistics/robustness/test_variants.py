@@ -1,12 +1,12 @@
-"""Variants from the columns of a table, and the parts of a sample."""
+"""Variants from the columns of a table, and the tuned rows of a sample."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.robustness.sample_parts import assign_parts, part_columns, tune_rows
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.statistics.robustness.tuned_rows import draw_tuned, holdout_columns, tuned_rows
 from hf_synthlabels.statistics.robustness.variants import read_variants
 from tests.statistics.common import Columns
 
@@ -42,44 +42,35 @@ def test_patterns_without_two_columns_are_refused(pattern: str) -> None:
         read_variants(NAMES, [pattern])
 
 
-def test_tune_rows_are_a_random_part_of_the_sample() -> None:
+def test_tuned_rows_are_a_random_part_of_the_sample() -> None:
     drawn = np.array([True] * 30 + [False] * 10)
-    parts = assign_parts(drawn, 10, seed=4)
-    assert parts == assign_parts(drawn, 10, seed=4)
-    assert parts != assign_parts(drawn, 10, seed=5)
-    assert (parts.count("tune"), parts.count("holdout"), parts.count(None)) == (10, 20, 10)
-    assert parts[30:] == [None] * 10
-    # Rows that are added to the sample are holdout rows.
-    grown = assign_parts(np.ones(40, dtype=bool), 0, existing=parts)
-    assert grown[:30] == parts[:30]
-    assert set(grown[30:]) == {"holdout"}
+    tuned = draw_tuned(drawn, 10, seed=4)
+    assert tuned.tolist() == draw_tuned(drawn, 10, seed=4).tolist()
+    assert tuned.tolist() != draw_tuned(drawn, 10, seed=5).tolist()
+    assert (tuned.sum(), tuned[30:].sum()) == (10, 0)
     for n_tune in (0, 30, -1):
         with pytest.raises(ConfigError, match="tune"):
-            assign_parts(drawn, n_tune)
+            draw_tuned(drawn, n_tune)
     with pytest.raises(ConfigError, match="tune"):
-        assign_parts(drawn, 5, existing=parts)
+        draw_tuned(drawn, 5, existing=tuned)
 
 
-def test_probabilities_of_a_part_are_those_of_both_draws() -> None:
+def test_probabilities_of_holdout_rows_are_those_of_both_draws() -> None:
     table = Columns(
         label=["a", "b", "a", "b", None, None],
         inclusion_probability=[0.5, 0.5, 0.2, 0.2, None, None],
-        sample_part=["tune", "holdout", "holdout", "holdout", None, None],
+        tuned_on=["yes", False, None, "", None, None],
     )
-    tune = tune_rows(table)
-    assert tune is not None
-    assert tune.tolist() == [True, False, False, False, False, False]
-    holdout = part_columns(table, tune, "holdout", ["label"])
-    # Three of four sampled rows are holdout rows.
+    tuned = tuned_rows(table)
+    assert tuned is not None
+    assert tuned.tolist() == [True, False, False, False, False, False]
+    holdout = holdout_columns(table, tuned, ["label"])
+    # Three of four sampled rows are left.
     assert holdout["inclusion_probability"] == pytest.approx([None, 0.375, 0.15, 0.15, None, None])
     assert holdout["label"] == [None, "b", "a", "b", None, None]
-    assert part_columns(table, tune, "tune", ["label"])["label"] == ["a", None, None, None, None, None]
-    assert part_columns(table, tune, "all", ["label"]) == {}
     # Without probabilities, the labeled rows are a simple random sample.
     plain = Columns(label=["a", "b", None, None])
-    columns = part_columns(plain, np.array([True, False, False, False]), "holdout", ["label"])
+    columns = holdout_columns(plain, np.array([True, False, False, False]), ["label"])
     assert columns["inclusion_probability"] == [None, 0.25, None, None]
-    assert tune_rows(plain) is None
-    assert tune_rows(Columns(sample_part=[None, "", float("nan")])) is None
-    with pytest.raises(DataError, match="sample_part"):
-        tune_rows(Columns(sample_part=["test"]))
+    assert tuned_rows(plain) is None
+    assert tuned_rows(Columns(tuned_on=[None, "", float("nan"), 0, False])) is None
