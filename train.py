@@ -21,6 +21,9 @@ def main() -> None:
     parser.add_argument("config", help="YAML file with the keys `student` and `data`, or the name of a packaged one")
     parser.add_argument("--data", help="file or folder to train on instead of the key `data`")
     parser.add_argument("--label", help="label column; default: the config's, or the column that annotate wrote")
+    parser.add_argument(
+        "--variable", action="append", default=[], help="variable to learn; repeated, one head of the student each"
+    )
     arguments = parser.parse_args()
 
     import hf_synthlabels  # noqa: F401 - makes recipes loadable as data sets
@@ -30,7 +33,8 @@ def main() -> None:
         from hf_synthlabels.cli.train import run_student
         from hf_synthlabels.training import StudentFile
 
-        run_student(StudentFile.read(arguments.config, data=arguments.data, label=arguments.label))
+        options = {"data": arguments.data, "label": arguments.label, "variables": arguments.variable}
+        run_student(StudentFile.read(arguments.config, **options))
     except SynthLabelsError as error:
         parser.exit(2, f"train.py: {error}\n")
 

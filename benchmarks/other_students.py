@@ -30,7 +30,7 @@ def read(file: Path) -> Dataset:
 def entities(folder: Path, options: Any) -> dict[str, Any]:
     """Human tags in, entities out, tested against the human tags of the test posts."""
     from hf_synthlabels.training import StudentConfig, train_student
-    from hf_synthlabels.training.student_file import label_names
+    from hf_synthlabels.training.data.label_names import label_names
 
     train, test = read(folder / "train.jsonl"), read(folder / "test.jsonl")
     train = train.shuffle(seed=17).select(range(min(options.rows, len(train))))

@@ -70,6 +70,7 @@ def record(job: AnnotationJob, tally: RunStats, *, seconds: float) -> dict[str, 
     `cost_usd` is null if requests were paid for and no price is known.
     """
     recipe, prompt = job.recipe, job.prompt()
+    scale = prompt.schema.scale
     return {
         "column": recipe.output.column,
         "recipe": recipe.name,
@@ -77,6 +78,9 @@ def record(job: AnnotationJob, tally: RunStats, *, seconds: float) -> dict[str, 
         "source": recipe.source.model_dump(mode="json"),
         "human": recipe.task.human,
         "kind": recipe.task.kind,
+        "text_columns": recipe.task.columns,
+        "labels": list(prompt.schema.names),
+        "scale": None if scale is None else asdict(scale),
         "strategy": _strategy(recipe),
         "annotator": described_annotator(recipe.annotator),
         "examples": len(prompt.examples),

@@ -180,3 +180,5 @@ class ModelFacts:
     """Lowest and highest number of a text-scale and, unless 1, its step."""
     adapter: bool = False
     """Whether the model is an adapter of its base model."""
+    heads: Mapping[str, Mapping[str, Any]] | None = None
+    """Kind and label names of each head of a multi-head student, by variable, in the order of the outputs."""

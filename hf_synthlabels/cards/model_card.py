@@ -47,8 +47,9 @@ def model_card(facts: ModelFacts) -> str:
         facts=facts,
         passages=passages,
         title=facts.repo.rpartition("/")[2],
-        task=TASK_TEXTS[facts.kind].format(n=f"{_n_classes(facts):,}", scale=_scale(facts.scale)),
-        has_classes=bool(facts.names) and facts.kind not in ("text-scale", "question-answering", "text-generation"),
+        task=_task(facts),
+        heads=None if facts.heads is None else _heads(facts.heads),
+        has_classes=_has_classes(facts),
         label_source=_label_source(facts),
         use=_use(facts),
         training=_training(facts),
@@ -61,6 +62,30 @@ def model_card(facts: ModelFacts) -> str:
     return str(ModelCard.from_template(model_metadata(facts), template_str=CARD_TEMPLATE, body=body))
 
 
+def _has_classes(facts: ModelFacts) -> bool:
+    """Return whether the outputs of the model are classes of one label."""
+    without = ("text-scale", "question-answering", "text-generation")
+    return bool(facts.names) and facts.heads is None and facts.kind not in without
+
+
+def _task(facts: ModelFacts) -> str:
+    if facts.heads is not None:
+        return f"The model assigns labels of {len(facts.heads):,} variables to a text, with one head per variable"
+    return TASK_TEXTS[facts.kind].format(n=f"{_n_classes(facts):,}", scale=_scale(facts.scale))
+
+
+def _heads(heads: Mapping[str, Mapping[str, Any]]) -> Markdown:
+    """Return the table of the heads; their outputs follow each other."""
+    rows, start = [], 0
+    for variable, head in heads.items():
+        stop = start + len(head["names"])
+        names = Markdown(", ".join(str(code(name)) for name in head["names"]))
+        human = Markdown("none") if head.get("human") is None else code(head["human"])
+        rows.append((code(variable), head["kind"], f"{start} to {stop - 1}", names, human))
+        start = stop
+    return table(("variable", "task", "outputs", "labels in order", "human labels"), rows)
+
+
 def _study_passage(study: StudyResult) -> str:
     return rendered(
         "study.md",
@@ -70,6 +95,8 @@ def _study_passage(study: StudyResult) -> str:
 
 
 def _label_source(facts: ModelFacts) -> Markdown | str | None:
+    if facts.heads is not None:
+        return Markdown(f"the labels in columns {', '.join(str(code(name)) for name in facts.heads)}")
     if facts.card.label_source is None:
         return None
     return SOURCES.get(facts.card.label_source) or Markdown(f"the labels in column {code(facts.card.label_source)}")
@@ -90,7 +117,7 @@ def _scale(scale: tuple[float, ...]) -> str:
 
 
 def _use(facts: ModelFacts) -> str:
-    task = PIPELINES.get(facts.kind)
+    task = PIPELINES.get(facts.kind) if facts.heads is None else None
     if facts.adapter and task is not None:
         loader = MODEL_CLASSES.get(facts.kind, "AutoPeftModelForSequenceClassification")
         return (
@@ -113,14 +140,22 @@ def _use(facts: ModelFacts) -> str:
             "from hf_synthlabels.training import Student\n\n"
             f'student = Student.from_pretrained("{facts.repo}")\n'
             "# student.json lists the columns in `text_columns`.\n"
-            f"rows = Dataset.from_dict({{{rows}}})\n"
-            "print(student.predict(rows).labels)"
+            f"rows = Dataset.from_dict({{{rows}}})\n" + _print_labels(facts)
         )
     example = '{"text": "one text", "text_pair": "another"}' if facts.kind == "text-pair" else '"a text"'
     return (
         "from transformers import pipeline\n\n"
         f'classify = pipeline("{task}", model="{facts.repo}")\n'
         f"print(classify({example}))"
+    )
+
+
+def _print_labels(facts: ModelFacts) -> str:
+    if facts.heads is None:
+        return "print(student.predict(rows).labels)"
+    return (
+        "for variable, prediction in student.predict_variables(rows).items():\n"
+        "    print(variable, prediction.labels, prediction.confidence)"
     )
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 ROWS_AT_ONCE = 10_000
 """Number of rows to label and write at once."""
-MAX_CLASSES = 12
-"""Maximum number of classes to list before training."""
 STEPS_PER_LOG = 0.02
 """Interval between updates of the loss in the progress bar, as a proportion of all steps."""
 
@@ -44,8 +42,10 @@ def train(
         str | None,
         typer.Option(help="Labeled file or folder, instead of the one in the config.", callback=existing("data")),
     ] = None,
-    label: Annotated[
-        str | None, typer.Option("--label", "--variable", help="Label column or codebook variable.")
+    label: Annotated[str | None, typer.Option(help="Label column.")] = None,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(help="Variable to learn, with its recorded task and human labels; repeated, one head each."),
     ] = None,
     grid: Annotated[Path | None, typer.Option(help="Grid file instead: `student`, `data` and `grid`.")] = None,
     output: Annotated[
@@ -62,20 +62,29 @@ def train(
 
     Example: hf-synthlabels train minilm --data labeled.jsonl
 
+    Example: hf-synthlabels train minilm --data coded.parquet --variable tone --variable topic
+
     Example: hf-synthlabels train --grid configs/grids/minilm.yaml --data labeled.jsonl -o grid
     """
+    reading: dict[str, Any] = {"encoding": encoding, "separator": separator}
     if (config is None) == (grid is None):
         raise ConfigError("`train` takes a student file, or `--grid` and a grid file. Give one of them.")
     if grid is not None:
-        for option, value in (("label", label), ("encoding", encoding), ("separator", separator)):
+        for option, value in (
+            ("label", label),
+            ("variable", variable),
+            ("encoding", encoding),
+            ("separator", separator),
+        ):
             if value is not None:
                 raise ConfigError(f"`--{option}` is for a student file. Write it into the grid file instead.")
         _train_grid(grid, data, output or Path("grid"))
         return
     from hf_synthlabels.training import StudentFile
 
-    file = StudentFile.read(str(config), data=data, label=label, output=output, encoding=encoding, separator=separator)
-    run_student(file)
+    run_student(
+        StudentFile.read(str(config), data=data, label=label, variables=variable or (), output=output, **reading)
+    )
 
 
 def run_student(file: StudentFile) -> None:
@@ -84,13 +93,14 @@ def run_student(file: StudentFile) -> None:
     from hf_synthlabels.publishing.hub.model import save_student_facts
     from hf_synthlabels.training import held_out_scores, train_student, update_student
     from hf_synthlabels.training.callbacks import StopOnInterrupt, TrainingProgress
+    from hf_synthlabels.training.data.training_data import training_lines
 
     rows = file.load()
     config = file.student
     folder = config.output_dir or "student"
     first = config.process_index == 0
     tell: Callable[[str], object] = print if first else str  # str prints nothing
-    for line in _plan(file, rows):
+    for line in training_lines(config, rows):
         tell(line)
     publisher = None
     if config.push_to_hub and file.card is not None:
@@ -114,38 +124,6 @@ def run_student(file: StudentFile) -> None:
             tell(f"published: {publisher.result.url}")
         show_next("train", student=folder, repo=f"user/{Path(folder).name}")
     student.trainer.end()
-
-
-def _plan(file: StudentFile, rows: TrainingData) -> Iterator[str]:
-    """Lines about the label column, the training rows and the classes."""
-    column = file.student.label_column
-    values = rows.train[column][:]
-    labeled = [value for value in values if value is not None]
-    source = "LLM labels" if rows.is_llm(column) else "labels"
-    without = f", {len(values) - len(labeled):,} without a label left out" if len(labeled) < len(values) else ""
-    held_out = "" if rows.test is None else f"; {len(rows.test):,} rows held out"
-    yield f"{source} in `{column}`: {len(labeled):,} training rows{without}{held_out}"
-    counts = _classes(rows, column, labeled)
-    if counts:
-        shown = [f"{name} {count:,}" for name, count in counts.most_common(MAX_CLASSES)]
-        more = f", and {len(counts) - MAX_CLASSES:,} more" if len(counts) > MAX_CLASSES else ""
-        yield f"classes: {', '.join(shown)}{more}"
-    for other in rows.human_columns:
-        if other == file.student.human_column:
-            continue
-        yield f"`{other}` also contains labels. To train on it, add --label {other}"
-
-
-def _classes(rows: TrainingData, column: str, labeled: list[Any]) -> Counter[str]:
-    """Number of rows by class."""
-    from hf_synthlabels.statistics.validation.dataset_columns import column_feature
-
-    if not rows.names:
-        return Counter()
-    codes = getattr(column_feature(rows.train, column), "names", None) or rows.names
-    flat = [item for value in labeled for item in (value if isinstance(value, list) else [value])]
-    named = [codes[item] if isinstance(item, int) and 0 <= item < len(codes) else item for item in flat]
-    return Counter(str(item["label"] if isinstance(item, dict) else item) for item in named)
 
 
 @contextmanager
@@ -209,7 +187,14 @@ def predict(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet, .jsonl, .csv, ...")],
     split: Annotated[str | None, typer.Option(help="Split to label, if there are several.")] = None,
-    column: Annotated[str, typer.Option(help="Name of the label column.")] = "student_label",
+    column: Annotated[
+        str | None,
+        typer.Option(help="Label column (default: student_label); of several variables, a prefix (default: none)."),
+    ] = None,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(help="Variable to write, if the student has several; of another student, the label column."),
+    ] = None,
     min_confidence: Annotated[
         float | None, typer.Option(help="Rows with a lower confidence get no label, and the status `abstained`.")
     ] = None,
@@ -223,45 +208,59 @@ def predict(
     """Label a table with a student; adds label, status and confidence of every row.
 
     Example: hf-synthlabels predict student texts.csv -o labeled.csv --min-confidence 0.8
+
+    Example: hf-synthlabels predict student texts.csv -o labeled.csv --variable tone --probabilities
     """
     from datasets import Dataset, Features
 
     from hf_synthlabels.studies.students.saved_regression import SavedRegression, is_regression
     from hf_synthlabels.tables import ReadOptions, check_output, open_writer, provenance_path
     from hf_synthlabels.training import Student
-    from hf_synthlabels.training.prediction import check_columns, check_free, label_features
+    from hf_synthlabels.training.prediction import check_columns, check_free, table_features
 
     target = check_output(output, sources=[data], folder=False)
     if target.exists() and not overwrite:
         # Rows are written as they are labeled, so that the file cannot be compared with them first.
         raise DataError(f"`output` {str(output)!r} exists. Name another file, or give `--overwrite`.")
     options = {} if batch_size is None else {"per_device_eval_batch_size": batch_size}
-    loaded: Any
-    if is_regression(student):
-        loaded = SavedRegression.from_folder(student)
-        schema = loaded.schema
-    else:
-        loaded = Student.from_pretrained(student, **options)
-        schema = loaded.task.schema
+    loaded: Any = SavedRegression.from_folder(student) if is_regression(student) else None
+    loaded = loaded or Student.from_pretrained(student, **options)
+    schemas, naming = _label_columns(loaded, column, variable or [])
     rows = _rows_to_predict(data, split, ReadOptions(encoding=encoding, separator=separator), stream=stream)
-    check_columns(schema, min_confidence, probabilities=probabilities)
-    added = label_features(schema, column, probabilities=probabilities)
+    for schema in schemas.values():
+        check_columns(schema, min_confidence, probabilities=probabilities)
+    added = table_features(schemas, probabilities=probabilities)
     check_free(rows.column_names, list(added))
     features = Features({**rows.features, **added})
-    counts: Counter[str] = Counter()
+    counts: dict[str, Counter[str]] = {name: Counter() for name in schemas}
     with open_writer(target, features) as writer:
         for batch in rows.iter(batch_size=ROWS_AT_ONCE):
             part = Dataset.from_dict(batch, features=rows.features)
-            labeled = loaded.label(part, column, min_confidence=min_confidence, probabilities=probabilities)
-            counts.update(added[f"{column}_status"].int2str(labeled[f"{column}_status"][:]))
+            labeled = loaded.label(part, **naming, min_confidence=min_confidence, probabilities=probabilities)
+            for name, counter in counts.items():
+                counter.update(added[f"{name}_status"].int2str(labeled[f"{name}_status"][:]))
             writer.write(labeled.with_format("arrow")[:])
     # The provenance of the replaced table.
     provenance_path(target).unlink(missing_ok=True)
-    parts = ", ".join(f"{status} {count:,}" for status, count in sorted(counts.items(), reverse=True))
-    typer.echo(f"{sum(counts.values()):,} rows: {parts or 'none'}")
+    for name, counter in counts.items():
+        parts = ", ".join(f"{status} {count:,}" for status, count in sorted(counter.items(), reverse=True))
+        title = f"{name}: " if len(counts) > 1 else ""
+        typer.echo(f"{title}{sum(counter.values()):,} rows: {parts or 'none'}")
     typer.echo(f"written: {target}")
-    size = min(SAMPLE_ROWS, sum(counts.values()))
-    show_next("predict", "--llm", column, data=target, rows=size, output=target.with_name("sampled.parquet"))
+    first, counter = next(iter(counts.items()))
+    size = min(SAMPLE_ROWS, sum(counter.values()))
+    show_next("predict", "--llm", first, data=target, rows=size, output=target.with_name("sampled.parquet"))
+
+
+def _label_columns(loaded: Any, column: str | None, variables: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schemas of the columns that a student writes, and the arguments of `label` that name them."""
+    if len(getattr(loaded, "variables", ())) > 1:
+        return loaded.output_columns(column, variables), {"column": column, "variables": variables}
+    if len(variables) > 1:
+        raise ConfigError(f"`--variable` is given {len(variables)} times, but the student has one variable. Give one.")
+    name = column or next(iter(variables), "student_label")
+    schema = loaded.output_columns(name)[name] if hasattr(loaded, "output_columns") else loaded.schema
+    return {name: schema}, {"column": name}
 
 
 def _rows_to_predict(data: str, split: str | None, options: ReadOptions, *, stream: bool) -> Any:

@@ -9,11 +9,12 @@ for _module in ("torch", "transformers", "accelerate"):
 
 from hf_synthlabels.training.callbacks import FormatCurve  # noqa: E402
 from hf_synthlabels.training.config import StudentConfig  # noqa: E402
+from hf_synthlabels.training.data.training_data import TrainingData  # noqa: E402
 from hf_synthlabels.training.evaluation import main_process_only  # noqa: E402
 from hf_synthlabels.training.prediction import Prediction  # noqa: E402
 from hf_synthlabels.training.saving.saved_student import update_student  # noqa: E402
 from hf_synthlabels.training.student import Student, held_out_scores  # noqa: E402
-from hf_synthlabels.training.student_file import DataSource, StudentFile, TrainingData  # noqa: E402
+from hf_synthlabels.training.student_file import DataSource, StudentFile  # noqa: E402
 from hf_synthlabels.training.student_training import train_student  # noqa: E402
 from hf_synthlabels.training.tasks.objectives import (  # noqa: E402
     AnswerSpan,

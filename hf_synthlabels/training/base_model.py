@@ -82,6 +82,8 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
         _check_length(config, _positions(settings) or tokenizer.model_max_length)
         if settings.pad_token_id is None:
             settings.pad_token_id = tokenizer.pad_token_id
+        for name, value in head.attributes.items():
+            setattr(settings, name, value)
         # The new head is initialized from the global random state.
         set_seed(config.seed)
         purpose = head.purpose

@@ -245,7 +245,7 @@ class InterruptedRun:
         """Read the record of an earlier run with these options and rows, if there is one."""
         options = {key: value for key, value in config.to_dict().items() if key not in VARYING_OPTIONS}
         digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())
-        for column in (config.label_column, *config.text_columns):
+        for column in (*config.label_columns, *config.text_columns):
             if column in rows.column_names:
                 digest.update(json.dumps(rows[column][:], default=str).encode())
         run = cls(Path(config.output_dir or "student"), digest.hexdigest())

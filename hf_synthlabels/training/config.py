@@ -84,6 +84,11 @@ class StudentConfig(TrainingArguments):
     )
     packing: bool = _option(True, "text-generation: pack several examples into one row; they cannot see each other.")
     max_new_tokens: int = _option(128, "text-generation: maximum length of a generated text in tokens.")
+    heads: None | str | dict[str, Any] | list[str] = _option(  # noqa: RUF036 - as `report_to`
+        None,
+        "Multi-head student: a list of label columns, one head each, or a mapping of columns to the options of their "
+        "heads: kind, names, human, probs, weight and class_weights. Provenance and column give the others.",
+    )
 
     # Human labels among LLM labels
     human_column: str | None = _option(
@@ -182,6 +187,11 @@ class StudentConfig(TrainingArguments):
         if self.device.type == "cpu":
             # Pinned memory serves copies to a GPU; without one torch warns at every loader.
             self.dataloader_pin_memory = False
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The label columns that the student learns: one per head, or `label_column`."""
+        return list(self.heads) if isinstance(self.heads, dict) else [self.label_column]
 
     def to_training_arguments(self) -> TrainingArguments:
         """The options of TrainingArguments only, so that unpickling them does not need this package."""

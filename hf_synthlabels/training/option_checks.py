@@ -12,6 +12,7 @@ from typing import Any
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import KINDS
+from hf_synthlabels.training.data.variable_heads import check_heads
 
 HIDDEN_TOKEN = "<HUB_TOKEN>"
 """What `TrainingArguments.to_dict` writes for the Hub token, set or not."""
@@ -102,7 +103,8 @@ def check_options(config: Any) -> None:
     for name, requirements in REQUIREMENTS.items():
         if getattr(config, name) != defaults[name]:
             _check_requirements(config, name, requirements)
-    _check_task(config)
+    check_task(config)
+    check_heads(config)
     _check_lora(config)
     _check_run(config)
     _check_hub(config)
@@ -121,7 +123,12 @@ def _check_requirements(config: Any, name: str, requirements: Mapping[str, str |
             )
 
 
-def _check_task(config: Any) -> None:
+def check_task(config: Any) -> None:
+    """Check the options that depend on the task type.
+
+    Raises:
+        ConfigError: an option does not fit `task`.
+    """
     if isinstance(config.text_columns, str):
         config.text_columns = [config.text_columns]
     n_columns = len(config.text_columns)

@@ -78,6 +78,12 @@ def label_features(schema: LabelSchema, column: str, *, probabilities: bool) -> 
     return Features(columns)
 
 
+def table_features(schemas: Mapping[str, LabelSchema], *, probabilities: bool) -> Features:
+    """Types of the label columns of several variables, whose columns are the keys."""
+    parts = [label_features(schema, column, probabilities=probabilities) for column, schema in schemas.items()]
+    return Features({name: feature for part in parts for name, feature in part.items()})
+
+
 def label_columns(
     prediction: Prediction, column: str, *, min_confidence: float | None = None, probabilities: bool = False
 ) -> Dataset:
@@ -144,11 +150,8 @@ def check_free(columns: list[str] | None, added: list[str]) -> None:
         raise DataError(f"`column` {added[0]!r} would overwrite the column {taken[0]!r}. Choose another name.")
 
 
-def labelled_stream(
-    rows: IterableDataset, label: Any, schema: LabelSchema, column: str, *, probabilities: bool
-) -> IterableDataset:
-    """A stream with label columns, computed batch by batch; `label` returns the label columns of a Dataset."""
-    features = label_features(schema, column, probabilities=probabilities)
+def labelled_stream(rows: IterableDataset, label: Any, features: Features) -> IterableDataset:
+    """A stream with label columns of these types, computed batch by batch; `label` returns those of a Dataset."""
     check_free(rows.column_names, list(features))
     whole = None if rows.features is None else Features({**rows.features, **features})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,24 @@ from typing import Any, Self
 
 import numpy as np
 from accelerate.state import AcceleratorState
-from datasets import ClassLabel, Dataset, IterableDataset, Value
+from datasets import Dataset, IterableDataset, concatenate_datasets
 from transformers import PrinterCallback
 
-from hf_synthlabels.statistics import MEASURES, Interval, validate
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.labels import LabelSchema
 from hf_synthlabels.tables.columns import annotation_columns
 from hf_synthlabels.training.base_model import load_base, quiet
 from hf_synthlabels.training.config import StudentConfig
+from hf_synthlabels.training.data.held_out import HeldOut, prediction_scores
 from hf_synthlabels.training.data.training_rows import TrainingRows
-from hf_synthlabels.training.prediction import Prediction, check_columns, label_columns, labelled_stream, with_labels
+from hf_synthlabels.training.prediction import (
+    Prediction,
+    check_columns,
+    label_columns,
+    labelled_stream,
+    table_features,
+    with_labels,
+)
 from hf_synthlabels.training.saving.saved_student import (
     gather_weights,
     read_student,
@@ -28,10 +36,11 @@ from hf_synthlabels.training.saving.saved_student import (
     update_student,
 )
 from hf_synthlabels.training.tasks import StudentTask, student_task
+from hf_synthlabels.training.tasks.multi_head import MultiHeadTask
 from hf_synthlabels.training.trainer import StudentTrainer
 from hf_synthlabels.training.weak_supervision.learning_rows import LearningRows, save_sources
 
-PREDICTED = "hf_synthlabels_prediction"
+DEFAULT_COLUMN = "student_label"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,19 +72,67 @@ class Student:
         """The task-specific parts of the student."""
         return student_task(self.config, self.names)
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables of a multi-head student, or the label column of another one."""
+        return tuple(self.config.label_columns)
+
     def predict(self, dataset: Dataset) -> Prediction:
         """Predict a label for every row in row order; a missing text counts as an empty one.
 
         Raises:
             DataError: a text column is missing or does not contain text, or a question leaves no room for its context.
+            ConfigError: the student has several heads; see `predict_variables`.
         """
         return self.task.predict(self.trainer, dataset)
+
+    def predict_variables(self, dataset: Dataset, variables: Sequence[str] = ()) -> dict[str, Prediction]:
+        """Predict the labels of each variable, from one pass over the rows.
+
+        Args:
+            dataset: the rows.
+            variables: variables to predict; default: all.
+
+        Raises:
+            ConfigError: the student does not have such a variable.
+            DataError: a text column is missing or does not contain text.
+        """
+        self._check_variables(variables)
+        task = self.task
+        if isinstance(task, MultiHeadTask):
+            return task.predict_variables(self.trainer, dataset, variables)
+        return {self.config.label_column: self.predict(dataset)}
+
+    def _check_variables(self, variables: Sequence[str]) -> None:
+        for name in variables:
+            if name not in self.variables:
+                raise ConfigError(f"`variable` is {name!r}. The student has: {', '.join(self.variables)}.")
+
+    def output_columns(self, column: str | None = None, variables: Sequence[str] = ()) -> dict[str, LabelSchema]:
+        """The label columns that `label` adds, with their label schemas.
+
+        Args:
+            column: the column, default "student_label"; of a multi-head student a prefix of the variables' columns, by
+                default none.
+            variables: variables of a multi-head student; default: all.
+
+        Raises:
+            ConfigError: the student does not have such a variable.
+        """
+        self._check_variables(variables)
+        task = self.task
+        if not isinstance(task, MultiHeadTask):
+            return {column or DEFAULT_COLUMN: task.schema}
+        prefix = f"{column}_" if column else ""
+        chosen = [head for head in task.heads if not variables or head.variable in variables]
+        return {f"{prefix}{head.variable}": head.schema for head in chosen}
 
     def label(
         self,
         rows: Dataset | IterableDataset,
-        column: str = "student_label",
+        column: str | None = None,
         *,
+        variables: Sequence[str] = (),
         min_confidence: float | None = None,
         probabilities: bool = False,
     ) -> Any:
@@ -83,22 +140,30 @@ class Student:
 
         Args:
             rows: a Dataset, or a stream, which is labeled as it is read.
-            column: name of the label column.
+            column: name of the label column, default "student_label"; a multi-head student adds `<variable>` or, with a
+                column, `<column>_<variable>` for each variable.
+            variables: variables of a multi-head student to add; default: all.
             min_confidence: rows below it abstain: status `abstained`, no label.
             probabilities: also add `<column>_probs`, the probability of every label name.
 
         Raises:
             DataError: a text column is missing or does not contain text, or a label column exists.
-            ConfigError: the task has no confidence or no probabilities.
+            ConfigError: the task has no confidence or no probabilities, or the student does not have a variable.
         """
-        check_columns(self.task.schema, min_confidence, probabilities=probabilities)
+        schemas = self.output_columns(column, variables)
+        for schema in schemas.values():
+            check_columns(schema, min_confidence, probabilities=probabilities)
 
         def columns_of(part: Dataset) -> Dataset:
-            prediction = self.predict(part)
-            return label_columns(prediction, column, min_confidence=min_confidence, probabilities=probabilities)
+            predictions = self.predict_variables(part, variables).values()
+            parts = [
+                label_columns(prediction, name, min_confidence=min_confidence, probabilities=probabilities)
+                for name, prediction in zip(schemas, predictions, strict=True)
+            ]
+            return concatenate_datasets(parts, axis=1) if len(parts) > 1 else parts[0]
 
         if isinstance(rows, IterableDataset):
-            return labelled_stream(rows, columns_of, self.task.schema, column, probabilities=probabilities)
+            return labelled_stream(rows, columns_of, table_features(schemas, probabilities=probabilities))
         return with_labels(rows, columns_of(rows))
 
     @classmethod
@@ -147,41 +212,6 @@ class Student:
             update_student(folder, **student_settings(self.config, self.names, self.metrics))
 
 
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Scores against one column of labels."""
-
-    column: str
-    llm: bool
-    """Whether the labels are those of an LLM: then the scores measure agreement, not accuracy."""
-    rows: int
-    scores: Mapping[str, Interval]
-    kind: str
-
-    @property
-    def title(self) -> str:
-        """Title of the scores."""
-        of = "agreement with the LLM labels" if self.llm else "against the labels"
-        return f"{of} in `{self.column}`, {self.rows:,} held-out rows"
-
-    def lines(self) -> list[str]:
-        """One line per score."""
-        names = {name: MEASURES[self.kind].get(name, name) for name in self.scores}
-        width = max(map(len, names.values()), default=0)
-        return [
-            f"  {names[name]:<{width}}  {score.estimate:.3f} [{score.low:.3f}, {score.high:.3f}]"
-            for name, score in self.scores.items()
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        scores = {
-            name: {"estimate": score.estimate, "low": score.low, "high": score.high, "n": score.n}
-            for name, score in self.scores.items()
-        }
-        return {"column": self.column, "llm": self.llm, "rows": self.rows, "scores": scores}
-
-
 def held_out_scores(
     student: Student, dataset: Dataset, columns: Sequence[str], records: Sequence[Mapping[str, Any]] = ()
 ) -> list[HeldOut]:
@@ -192,43 +222,21 @@ def held_out_scores(
     Args:
         student: the student.
         dataset: rows that it was not trained on.
-        columns: label columns to compare with; a column without any label is left out.
+        columns: label columns to compare with; a column without any label is left out. A multi-head student compares
+            each variable with its own column and that of its human labels.
         records: provenance of the rows.
     """
-    if student.config.task == "text-generation" or not len(dataset):
+    config = student.config
+    if config.task == "text-generation" or not len(dataset):
         return []
-    dataset = _with_names(student, dataset, columns)
-    labelled = student.predict(dataset).add_to(dataset, PREDICTED)
     written = {str(record.get("column")) for record in records} | set(annotation_columns(dataset.column_names))
-    tokens = student.config.text_columns[0] if student.config.task == "token-classification" else None
-    lists = tokens is not None and not hasattr(dataset.features[tokens], "dtype")
-    results = []
-    for column in dict.fromkeys(columns):
-        if column not in dataset.column_names or all(value is None for value in dataset[column][:]):
-            continue
-        report = validate(
-            labelled,
-            human=column,
-            llm=PREDICTED,
-            schema=student.task.schema,
-            tokens=tokens if lists else None,
-            confidence=False,
-        )
-        scores = {
-            name: score
-            for name, score in report.scores.items()
-            if name != "coverage" and not name.endswith("_answered") and not math.isnan(score.estimate)
-        }
-        results.append(HeldOut(column, column in written, report.n_human, scores, report.kind))
-    return results
-
-
-def _with_names(student: Student, dataset: Dataset, columns: Sequence[str]) -> Dataset:
-    """Columns of integer codes as ClassLabel columns with the student's names."""
-    if student.config.task not in ("text-classification", "text-pair"):
-        return dataset
-    for column in columns:
-        feature = dataset.features.get(column)
-        if isinstance(feature, Value) and feature.dtype.startswith(("int", "uint")):
-            dataset = dataset.cast_column(column, ClassLabel(names=list(student.names)))
-    return dataset
+    if not isinstance(config.heads, dict):
+        tokens = config.text_columns[0] if config.task == "token-classification" else None
+        lists = tokens is not None and not hasattr(dataset.features[tokens], "dtype")
+        prediction = student.predict(dataset)
+        return prediction_scores(prediction, dataset, columns, written, tokens=tokens if lists else None)
+    scores = []
+    for variable, prediction in student.predict_variables(dataset).items():
+        own = [variable, *filter(None, [config.heads[variable].get("human")])]
+        scores += prediction_scores(prediction, dataset, own, written)
+    return scores

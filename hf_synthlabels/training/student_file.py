@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from datasets import ClassLabel, Dataset, concatenate_datasets
+from datasets import Dataset
 from datasets.exceptions import DatasetsError
 
 from hf_synthlabels.annotation import provenance
@@ -15,36 +16,19 @@ from hf_synthlabels.cards import CardFields
 from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.resources import packaged_file
-from hf_synthlabels.statistics.validation.label_columns import label_column
-from hf_synthlabels.statistics.validation.label_columns import label_names as names_within
 from hf_synthlabels.tables import READABLE, ReadOptions, RowSource, load_rows, read_records, table_format
 from hf_synthlabels.tables.columns import annotation_columns
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data.training_rows import column_values
-from hf_synthlabels.training.tasks import WITHOUT_NAMES
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingData:
-    """Training rows, test rows, and the label names."""
-
-    train: Dataset
-    test: Dataset | None
-    names: tuple[str, ...]
-    records: list[dict[str, Any]] = field(default_factory=list)
-    """Provenance of the label columns, if known."""
-
-    def is_llm(self, column: str) -> bool:
-        """Whether a label column is from an LLM."""
-        return column in annotation_columns(self.train.column_names) or any(
-            record.get("column") == column for record in self.records
-        )
-
-    @property
-    def human_columns(self) -> list[str]:
-        """Columns with human labels that the recipe named."""
-        known = (record.get("human") for record in self.records)
-        return [str(name) for name in dict.fromkeys(known) if name in self.train.column_names]
+from hf_synthlabels.training.data.label_names import all_labels_train, check_names, label_names
+from hf_synthlabels.training.data.recorded_variables import (
+    RecordedVariable,
+    label_records,
+    recorded_variable,
+    relevant_records,
+)
+from hf_synthlabels.training.data.training_data import TrainingData
+from hf_synthlabels.training.data.variable_heads import complete_heads, has_labels, output_names, variable_heads
+from hf_synthlabels.training.option_checks import check_task
 
 
 class DataSource(StrictModel):
@@ -88,17 +72,24 @@ class DataSource(StrictModel):
             DataError: the data or a split cannot be read, or the label column has fewer than two classes.
         """
         self._check_splits()
-        train = self._read(self.train_split, config)
-        test = None if self.test_split is None else self._read(self.test_split, config)
-        names = tuple(self.names or label_names(train, config.label_column, config.task))
-        if config.task not in (*WITHOUT_NAMES, "multi-label", "token-classification"):
-            _check_names(names, train, config.label_column)
+        train = self.read(self.train_split, config)
+        test = None if self.test_split is None else self.read(self.test_split, config)
+        records = relevant_records(self.records(train), config.label_columns)
+        single = config.label_columns if config.task in ("text-classification", "text-pair") else []
+        if isinstance(config.heads, dict):
+            config.heads = complete_heads(config.heads, train, self.records(train))
+            heads = variable_heads(config.heads)
+            names, single = output_names(heads), [head.variable for head in heads if not head.is_multi_label]
+        else:
+            names = tuple(self.names or label_names(train, config.label_column, config.task))
+            if single:
+                check_names(names, train, config.label_column)
         if test is None and self.test_size > 0:
             halves = train.train_test_split(test_size=self.test_size, seed=config.seed)
             train, test = halves["train"], halves["test"]
-            if config.task in ("text-classification", "text-pair"):
-                train, test = _all_labels_train(train, test, config.label_column)
-        return TrainingData(train, test, names, self.records(train))
+            for column in single:
+                train, test = all_labels_train(train, test, column)
+        return TrainingData(train, test, names, records)
 
     def records(self, rows: Dataset) -> list[dict[str, Any]]:
         """The provenance of the rows, from the data set or from the file next to it."""
@@ -112,14 +103,14 @@ class DataSource(StrictModel):
         Raises:
             ConfigError: there are several.
         """
-        rows = self._read(self.train_split, config)
+        rows = self.read(self.train_split, config)
         written = [name for name in rows.column_names if name in annotation_columns(rows.column_names)]
-        recorded = [str(record.get("column")) for record in self.records(rows)]
+        recorded = [str(record["column"]) for record in label_records(self.records(rows))]
         columns = [name for name in dict.fromkeys([*written, *recorded]) if name in rows.column_names]
         if len(columns) > 1:
             raise ConfigError(
                 f"`label_column` is missing, and there are several LLM label columns: {', '.join(map(repr, columns))}. "
-                "Choose one with --label, or with `label_column` in the student's options."
+                "Choose one with --label, several with --variable, or set `label_column` in the student's options."
             )
         return columns[0] if columns else None
 
@@ -134,9 +125,16 @@ class DataSource(StrictModel):
                         f"`test_split` {self.test_split!r}. Name it there, or leave it out."
                     )
 
-    def _read(self, split: str, config: StudentConfig) -> Dataset:
+    def read(self, split: str, config: StudentConfig) -> Dataset:
+        """The rows of a split.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+        heads = config.heads.values() if isinstance(config.heads, dict) else ()
+        human = filter(None, [config.human_column, *(head.get("human") for head in heads)])
         options = ReadOptions(
-            (config.label_column, *config.text_columns, *([config.human_column] if config.human_column else [])),
+            (*config.label_columns, *config.text_columns, *human),
             numbers=config.task == "text-scale",
             encoding=self.encoding,
             separator=self.separator,
@@ -164,6 +162,8 @@ class StudentFile:
     """Card fields from the publisher, required for `student.push_to_hub`."""
     given: frozenset[str] = frozenset()
     """Options set in the file or on the command line."""
+    variables: tuple[str, ...] = ()
+    """Variables to learn as their provenance records them; several are the heads of one student."""
 
     @classmethod
     def read(
@@ -172,6 +172,7 @@ class StudentFile:
         *,
         data: str | Path | None = None,
         label: str | None = None,
+        variables: Sequence[str] = (),
         output: str | Path | None = None,
         encoding: str | None = None,
         separator: str | None = None,
@@ -182,36 +183,39 @@ class StudentFile:
             name: a path, or a name such as 'minilm'.
             data: overrides the key `data` with a file or folder.
             label: overrides `label_column`.
+            variables: variables of the table, instead of `label`; several train a multi-head student.
             output: overrides `output_dir`.
             encoding: overrides `data.encoding`.
             separator: overrides `data.separator`.
 
         Raises:
-            ConfigError: the file cannot be read, or has an unknown key or an invalid value.
+            ConfigError: the file cannot be read, a key or value is invalid, or both label and variables are given.
         """
-        path = Path(name)
-        if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-            path = packaged_student(str(name))
+        if label is not None and variables:
+            raise ConfigError(f"`--label` is {label!r} and `--variable` {variables[0]!r}. Give one of them.")
+        is_file = Path(name).is_file() or Path(name).suffix in (".yaml", ".yml")
+        path = Path(name) if is_file else packaged_student(str(name))
         content = read_yaml(path, "student", ConfigError)
         if not isinstance(content, dict) or not isinstance(content.get("student"), dict):
             raise ConfigError(f"`student` is missing in {str(path)!r}. Write `student: {{model: ...}}`.")
         unknown = sorted(set(map(str, content)) - {"data", "student", "card"})
         if unknown:
             raise ConfigError(f"{path}: `{unknown[0]}` is not a key. Valid keys: data, student, card.")
-        more = {"label_column": label, "output_dir": None if output is None else str(output)}
-        options = {**content["student"], **{key: value for key, value in more.items() if value is not None}}
+        more = {"label_column": label, "output_dir": output and str(output), "heads": list(variables[1:] and variables)}
+        options = {**content["student"], **{key: value for key, value in more.items() if value not in (None, [])}}
         student = StudentConfig.from_dict(options, where=str(path))
         words = content.get("card")
         card = CardFields.from_dict(words, str(path)) if student.push_to_hub or words is not None else None
         given = frozenset(map(str, options))
         reading = {key: value for key, value in (("encoding", encoding), ("separator", separator)) if value is not None}
         if data is not None:
-            return cls(student, DataSource.of_file(data).model_copy(update=reading), card, given)
+            return cls(student, DataSource.of_file(data).model_copy(update=reading), card, given, tuple(variables))
         if not isinstance(content.get("data"), dict):
             raise ConfigError(
                 f"`data` is missing in {str(path)!r}. Write `data: {{path: ...}}`, or name a file of rows: --data."
             )
-        return cls(student, validated(DataSource, content["data"] | reading, f"{path}, data", ConfigError), card, given)
+        source = validated(DataSource, content["data"] | reading, f"{path}, data", ConfigError)
+        return cls(student, source, card, given, tuple(variables))
 
     def load(self) -> TrainingData:
         """Load the rows; without a `label_column`, the LLM label column is learned, if there is one.
@@ -220,18 +224,55 @@ class StudentFile:
             ConfigError: see `DataSource.load`, or the labels of the column belong to another task.
             DataError: see `DataSource.load`.
         """
+        student = self.student
+        if len(self.variables) == 1:
+            return self._load_variable(self.variables[0])
+        if student.heads is not None:
+            self._recorded(student.label_columns[0])
+            return self.data.load(student)
         if "label_column" not in self.given:
-            self.student.label_column = self.data.llm_column(self.student) or self.student.label_column
-        rows = self.data.load(self.student)
+            student.label_column = self.data.llm_column(student) or student.label_column
+        rows = self.data.load(student)
         kinds = {record.get("column"): record.get("kind") for record in rows.records}
-        kind, task = kinds.get(self.student.label_column), self.student.task
-        alike = {"text-classification", "text-pair"}
-        if kind is not None and kind != task and not {kind, task} <= alike:
-            raise ConfigError(
-                f"`task` is {task!r}, but `{self.student.label_column}` has {kind} labels. Set `task: {kind}` in the "
-                "student's options, or choose another column with --label."
-            )
+        self._check_kind(kinds.get(student.label_column))
         return rows
+
+    def _load_variable(self, variable: str) -> TrainingData:
+        """Load the rows of one variable, with task and human labels as recorded."""
+        student, data = self.student, self.data
+        student.heads, student.label_column = None, variable
+        recorded = self._recorded(variable)
+        if recorded.kind is not None and "task" not in self.given:
+            student.task = recorded.kind
+        self._check_kind(recorded.kind)
+        if student.task == "text-scale" and student.scale is None and recorded.scale is not None:
+            student.scale = list(recorded.scale)
+        check_task(student)
+        if recorded.names and data.names is None:
+            data = data.model_copy(update={"names": list(recorded.names)})
+        rows = data.load(student)
+        halves = [rows.train] if rows.test is None else [rows.train, rows.test]
+        human, single = recorded.human, student.task in ("text-classification", "text-pair")
+        if single and human and "human_column" not in self.given and all(has_labels(half, human) for half in halves):
+            student.human_column = human
+        return rows
+
+    def _recorded(self, variable: str) -> RecordedVariable:
+        """The recorded task of a variable; its texts are read if the table lacks those of the student's options."""
+        table = self.data.read(self.data.train_split, self.student)
+        recorded = recorded_variable(variable, table.column_names, self.data.records(table))
+        if recorded.text_columns and not set(self.student.text_columns) <= set(table.column_names):
+            self.student.text_columns = list(recorded.text_columns)
+        return recorded
+
+    def _check_kind(self, kind: str | None) -> None:
+        """Require that the recorded kind of the labels is that of the student's task."""
+        task, column = self.student.task, self.student.label_column
+        if kind is not None and kind != task and not {kind, task} <= {"text-classification", "text-pair"}:
+            raise ConfigError(
+                f"`task` is {task!r}, but `{column}` has {kind} labels. Set `task: {kind}` in the student's options, "
+                "or choose another column with --label."
+            )
 
 
 def packaged_student(name: str) -> Path:
@@ -241,58 +282,3 @@ def packaged_student(name: str) -> Path:
         ConfigError: no packaged student file has this name.
     """
     return packaged_file("student", "students", name, ".yaml")
-
-
-def _check_names(names: tuple[str, ...], dataset: Dataset, column: str) -> None:
-    """Require at least two classes."""
-    if not names:
-        raise DataError(
-            f"`{column}` has no label in any of {len(dataset)} rows. Label some, or name another `label_column`."
-        )
-    if len(names) == 1:
-        raise DataError(
-            f"`{column}` is {names[0]!r} in all labeled rows of {len(dataset)}. A student needs rows with at least two "
-            "different labels."
-        )
-
-
-def _all_labels_train(train: Dataset, test: Dataset, column: str) -> tuple[Dataset, Dataset]:
-    """Move one row of each label that occurs in the test rows only to the training rows."""
-    seen = {value for value in train[column][:] if value is not None}
-    moved: list[int] = []
-    for row, value in enumerate(test[column][:]):
-        if value is not None and value not in seen:
-            seen.add(value)
-            moved.append(row)
-    if not moved or len(moved) == len(test):
-        return train, test
-    others = [row for row in range(len(test)) if row not in moved]
-    return concatenate_datasets([train, test.select(moved)]), test.select(others)
-
-
-def label_names(dataset: Dataset, column: str, task: str = "text-classification") -> tuple[str, ...]:
-    """The names of a ClassLabel column, or the distinct labels of a string column in alphabetical order.
-
-    Args:
-        dataset: rows.
-        column: label column; for multi-label and entities, the names inside the lists.
-        task: the task type; some have no names.
-
-    Raises:
-        DataError: there is no such column, or it has neither type.
-    """
-    values = column_values(dataset, column, "label_column")
-    if task in WITHOUT_NAMES:
-        return ()
-    if task in ("multi-label", "token-classification"):
-        return tuple(names_within([label_column(dataset, column, task)], task))
-    feature = dataset.features[column]
-    if isinstance(feature, ClassLabel):
-        return tuple(feature.names)
-    labels = {value for value in values if value is not None}
-    for label in labels:
-        if not isinstance(label, str):
-            raise DataError(
-                f"`{column}` has the label {label!r}, which is not a name. Give `names`, in the order of the codes."
-            )
-    return tuple(sorted(labels))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,18 +11,21 @@ from accelerate.state import AcceleratorState
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
+from hf_synthlabels.annotation import provenance
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.tables.columns import annotation_columns
 from hf_synthlabels.training.base_model import BaseModel, fix_embedding_sharding, load_base
 from hf_synthlabels.training.callbacks import RunCost, cost_metrics
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.features import ROW, SOURCE
+from hf_synthlabels.training.data.label_names import label_names
 from hf_synthlabels.training.data.training_rows import TrainingRows
+from hf_synthlabels.training.data.variable_heads import complete_heads
 from hf_synthlabels.training.evaluation import best_metrics
 from hf_synthlabels.training.student import Student
-from hf_synthlabels.training.student_file import label_names
 from hf_synthlabels.training.tasks import StudentTask, student_task
 from hf_synthlabels.training.tasks.generation import check_causal, check_isolation, pack
+from hf_synthlabels.training.tasks.multi_head import MultiHeadTask
 from hf_synthlabels.training.tasks.objectives import Classification
 from hf_synthlabels.training.tasks.sequence import SingleLabelTask
 from hf_synthlabels.training.trainer import StudentTrainer
@@ -69,7 +73,10 @@ def train_student(
             "hf_synthlabels.publishing, run `hf-synthlabels train`, or publish the saved student with "
             "`hf-synthlabels push model`."
         )
-    run = _Training.prepare(config, train, names or label_names(train, config.label_column, config.task), eval)
+    config = _with_complete_heads(config, train)
+    if config.heads is None:
+        names = names or label_names(train, config.label_column, config.task)
+    run = _Training.prepare(config, train, names, eval)
     metrics, trainer = run.train(callbacks)
     if run.eval_rows is not None:
         metrics |= _evaluate(trainer, run.eval_rows, llm=run.is_llm_evaluation())
@@ -80,6 +87,15 @@ def train_student(
     if config.push_to_hub and publish is not None:
         publish(student)
     return student
+
+
+def _with_complete_heads(config: StudentConfig, train: Dataset) -> StudentConfig:
+    """The config with kind, label names and human labels of every head, if it has heads."""
+    if not isinstance(config.heads, dict):
+        return config
+    complete = copy.copy(config)
+    complete.heads = complete_heads(config.heads, train, provenance(train))
+    return complete
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +122,10 @@ class _Training:
         rows = task.rows(train) if learning is None else learning.rows
         eval_rows: TrainingRows | None = None
         if eval_dataset is not None:
-            eval_rows = evaluation_rows(eval_dataset, config, names) if single else task.rows(eval_dataset)
+            if isinstance(task, MultiHeadTask):
+                eval_rows = task.evaluation_rows(eval_dataset)
+            else:
+                eval_rows = evaluation_rows(eval_dataset, config, names) if single else task.rows(eval_dataset)
         elif config.eval_strategy != "no":
             raise ConfigError(
                 f"`eval_strategy` is {config.eval_strategy.value!r}, which requires rows to evaluate on. Pass `eval`, "
@@ -131,7 +150,9 @@ class _Training:
 
     def is_llm_evaluation(self) -> bool:
         """Whether the evaluation labels are those of an LLM."""
-        columns = [] if self.eval_dataset is None else annotation_columns(self.eval_dataset.column_names)
+        columns = () if self.eval_dataset is None else annotation_columns(self.eval_dataset.column_names)
+        if isinstance(self.task, MultiHeadTask) and self.eval_dataset is not None:
+            return any(name in columns for name in self.task.evaluation_columns(self.eval_dataset))
         return self.config.human_column is None and self.config.label_column in columns
 
     def _features(self, rows: TrainingRows) -> Dataset:

@@ -29,6 +29,7 @@ from transformers import (
     set_seed,
 )
 
+from hf_synthlabels.labels import LabelSchema
 from hf_synthlabels.training import (
     AnswerSpan,
     Classification,
@@ -41,10 +42,17 @@ from hf_synthlabels.training import (
     TokenTags,
 )
 from hf_synthlabels.training.data.batches import Collator
+from hf_synthlabels.training.data.variable_heads import VariableHead
+from hf_synthlabels.training.tasks.multi_head import MultiHead
 from tests.training.architectures import ARCHITECTURES, SHAPE, configuration
 
 CLASSES, VOCABULARY, PAD, UPDATE = 3, 40, 0, 16
 SEQUENCES = AutoModelForSequenceClassification
+
+VARIABLES = (
+    VariableHead("tone", LabelSchema(names=("a", "b")), weight=2.0),
+    VariableHead("topic", LabelSchema(kind="multi-label", names=("c",)), class_weights=(3.0,)),
+)
 
 HEADS: dict[str, tuple[Any, Objective]] = {
     **{f"classes/{name}": (SEQUENCES, Classification()) for name in ARCHITECTURES},
@@ -52,6 +60,7 @@ HEADS: dict[str, tuple[Any, Objective]] = {
     "multi/mistral": (SEQUENCES, MultiLabel()),
     "scale/bert": (SEQUENCES, ScaleRegression()),
     "ordinal/bert": (SEQUENCES, MultiLabel()),
+    "heads/bert": (SEQUENCES, MultiHead(VARIABLES)),
     **{f"tokens/{name}": (AutoModelForTokenClassification, TokenTags()) for name in ("bert", "xlnet", "modernbert")},
     "tokens/mistral": (AutoModelForTokenClassification, TokenTags()),
     **{f"answers/{name}": (AutoModelForQuestionAnswering, AnswerSpan()) for name in ("bert", "distilbert", "xlnet")},
@@ -73,8 +82,11 @@ def rows(kind: str, count: int, *, weighted: bool, seed: int = 0) -> Dataset:
     match kind:
         case "classes":
             columns["labels"] = random.integers(0, CLASSES, count).tolist()
-        case "multi":
-            columns["labels"] = random.integers(0, 2, (count, CLASSES)).tolist()
+        case "multi" | "heads":
+            codes = random.integers(0, 2, (count, CLASSES if kind == "multi" else len(VARIABLES)))
+            # A third of the labels of each variable is missing.
+            is_missing = random.random(codes.shape) < (0.3 if kind == "heads" else 0)
+            columns["labels"] = np.where(is_missing, -100, codes).tolist()
         case "scale":
             columns["labels"] = random.uniform(0, 1, count).tolist()
         case "ordinal":
@@ -98,8 +110,10 @@ def rows(kind: str, count: int, *, weighted: bool, seed: int = 0) -> Dataset:
             columns["labels"] = [[-100] * (len(row) // 3 + 1) + row[len(row) // 3 + 1 :] for row in ids]
     if weighted:
         columns["label_weight"] = random.uniform(0.1, 3.0, count).tolist()
-        if kind == "classes":
-            columns["label_probs"] = random.dirichlet(np.ones(CLASSES), count).tolist()
+        width = {"classes": CLASSES, "heads": 2}.get(kind)
+        if width is not None:
+            probs = random.dirichlet(np.ones(width), count)
+            columns["label_probs"] = np.pad(probs, ((0, 0), (0, CLASSES - width))).tolist()
     return Dataset.from_dict(columns)
 
 
@@ -116,7 +130,7 @@ class Batches:
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         self.seen += [int(row.get("label_weight", 1)) - 1 for row in features]
         # Values of several classes are no tokens.
-        per_row = ("label_probs", *(["labels"] if self.kind in ("multi", "ordinal") else []))
+        per_row = ("label_probs", *(["labels"] if self.kind in ("multi", "ordinal", "heads") else []))
         own = {name: torch.tensor([row[name] for row in features]) for name in per_row if name in features[0]}
         batch = self.pad([{name: row[name] for name in row if name not in own} for row in features])
         if self.left:

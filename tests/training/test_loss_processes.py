@@ -19,7 +19,7 @@ Report = dict[str, Any]
 ROWS = list(range(64))
 FAST = (
     *("classes/bert", "classes/xlnet", "classes/modernbert", "classes/mistral", "multi/bert", "scale/bert"),
-    *("ordinal/bert", "tokens/bert", "tokens/modernbert", "answers/bert", "text/llama"),
+    *("ordinal/bert", "heads/bert", "tokens/bert", "tokens/modernbert", "answers/bert", "text/llama"),
 )
 """Heads that differ; the slow test has all."""
 

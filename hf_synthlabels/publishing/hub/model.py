@@ -105,6 +105,7 @@ def _facts(
         scale=tuple(known.get("scale") or ()),
         evaluation=tuple(known.get("evaluation") or ()),
         adapter=bool(adapter),
+        heads=known.get("heads"),
     )
 
 
@@ -122,9 +123,9 @@ def save_student_facts(student: Student, folder: Path, records: list[dict[str, A
     return update_student(
         folder,
         base_model=_public_name(config.model),
-        label_source=config.label_column,
+        label_source=config.label_column if config.heads is None else None,
         options={key: getattr(config, key) for key in OPTIONS},
-        records=[published_record(record) for record in records if record.get("column") == config.label_column],
+        records=[published_record(record) for record in records if record.get("column") in config.label_columns],
     )
 
 

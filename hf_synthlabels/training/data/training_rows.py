@@ -144,7 +144,7 @@ def _labelled(
     kept = np.array([row for row, label in enumerate(labels) if label is not None], dtype=np.int64)
     if not len(kept):
         raise DataError(f"`{column}` has no label in any of {len(labels)} rows. Annotate the rows first.")
-    weights = None if weight_column is None else _weights(dataset, weight_column, kept)
+    weights = None if weight_column is None else column_weights(dataset, weight_column, kept)
     return TrainingRows(kept, tuple(labels[row] for row in kept), names, len(labels) - len(kept), weights=weights)
 
 
@@ -196,7 +196,12 @@ def _probs(raw: list[Any], rows: TrainingRows, order: tuple[str, ...], column: s
     return probs
 
 
-def _weights(dataset: Dataset, column: str, kept: NDArray[np.int64]) -> NDArray[np.float64]:
+def column_weights(dataset: Dataset, column: str, kept: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The weights of the kept rows.
+
+    Raises:
+        DataError: a weight is not a finite number of at least 0, or all are 0.
+    """
     raw = column_values(dataset, column, "weight_column")
     for row in kept:
         value = raw[row]

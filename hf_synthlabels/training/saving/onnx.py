@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from hf_synthlabels.errors import ConfigError, TrainingError, first_line, import_extra
-from hf_synthlabels.training.saving.saved_student import STUDENT_FILE
+from hf_synthlabels.training.saving.saved_student import STUDENT_FILE, student_settings, update_student
 from hf_synthlabels.training.student import Student
 
 OPSET = 17
@@ -122,5 +121,4 @@ def _write_student_file(student: Student, folder: Path) -> None:
     if source.is_file():
         shutil.copy(source, folder / STUDENT_FILE)
         return
-    settings = {"task": student.config.task, "names": list(student.names), "max_length": student.config.max_length}
-    (folder / STUDENT_FILE).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    update_student(folder, **student_settings(student.config, student.names, student.metrics))

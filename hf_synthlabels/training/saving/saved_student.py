@@ -30,7 +30,7 @@ WEIGHT_FILES = ("adapter_config.json", "adapter_model.*", "model*.safetensors", 
 STUDENT_FILE = "student.json"
 
 SETTINGS = (
-    *("task", "text_columns", "max_length", "label_column", "scale", "scale_loss", "threshold", "doc_stride"),
+    *("task", "text_columns", "max_length", "label_column", "scale", "scale_loss", "threshold", "doc_stride", "heads"),
     *("max_answer_length", "null_answers", "max_new_tokens"),
 )
 """Options that determine the predictions."""

@@ -33,6 +33,7 @@ RESERVED = {
     "save_strategy": "the journal of the grid saves the runs",
     "load_best_model_at_end": "the grid evaluates every epoch",
     "push_to_hub": "publish the best student with `hf-synthlabels push model`",
+    "heads": "train a multi-head student without a grid",
     "label_column": "list it under `grid.label_source`",
 }
 

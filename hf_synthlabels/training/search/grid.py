@@ -11,6 +11,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.comparison.conditions import ConditionComparison, compare_conditions
 from hf_synthlabels.training.base_model import load_base
 from hf_synthlabels.training.config import StudentConfig
+from hf_synthlabels.training.data.training_data import TrainingData
 from hf_synthlabels.training.search.config import Choice, GridFile, GridRun, refit_run
 from hf_synthlabels.training.search.process_pool import default_workers
 from hf_synthlabels.training.search.report import CellReport, GridCost, GridReport
@@ -27,7 +28,6 @@ from hf_synthlabels.training.search.results import (
 )
 from hf_synthlabels.training.search.run_training import RunTask, run_tasks
 from hf_synthlabels.training.search.shared_rows import GridRows, grid_rows, tokenize_shared_rows
-from hf_synthlabels.training.student_file import TrainingData
 
 Progress = Callable[[str], None]
 Engine = Callable[[Sequence[RunTask], int], Iterable[RunResult]]

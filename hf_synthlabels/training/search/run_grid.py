@@ -13,13 +13,13 @@ import numpy as np
 from hf_synthlabels.errors import ConfigError, import_extra
 from hf_synthlabels.statistics.comparison.conditions import seed_scores
 from hf_synthlabels.tables import write_text
+from hf_synthlabels.training.data.training_data import TrainingData
 from hf_synthlabels.training.search.config import GridFile, GridRun, Search, grid_runs
 from hf_synthlabels.training.search.grid import Engine, Grid, Progress
 from hf_synthlabels.training.search.report import GridReport
 from hf_synthlabels.training.search.results import Cell, EpochEvaluation, RunResult
 from hf_synthlabels.training.search.run_training import ModelCache, run_tasks, train_run
 from hf_synthlabels.training.search.shared_rows import open_rows
-from hf_synthlabels.training.student_file import TrainingData
 
 MAX_P = 0.1
 """p-value from which Wilcoxon's test prunes a combination; 2⁻ⁿ is the smallest p-value of n seeds."""

@@ -18,9 +18,9 @@ from transformers import PreTrainedTokenizerBase
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.features import LABELS, PROBS, WEIGHT, tokenize
+from hf_synthlabels.training.data.training_data import TrainingData
 from hf_synthlabels.training.data.training_rows import TrainingRows, training_rows
 from hf_synthlabels.training.search.config import GridFile, GridRun
-from hf_synthlabels.training.student_file import TrainingData
 
 VALIDATION_SEED = 0
 """Seed for the sample of validation rows."""

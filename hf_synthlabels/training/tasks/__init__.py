@@ -8,16 +8,17 @@ from typing import Any, cast
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import Kind, LabelSchema, Scale
 from hf_synthlabels.training.config import StudentConfig
+from hf_synthlabels.training.data.label_names import WITHOUT_NAMES
+from hf_synthlabels.training.data.variable_heads import variable_heads
 from hf_synthlabels.training.tasks.base import StudentTask
 from hf_synthlabels.training.tasks.generation import GenerationTask
-from hf_synthlabels.training.tasks.sequence import MultiLabelTask, ScaleTask, SingleLabelTask
+from hf_synthlabels.training.tasks.multi_head import MultiHeadTask
+from hf_synthlabels.training.tasks.scale import ScaleTask
+from hf_synthlabels.training.tasks.sequence import MultiLabelTask, SingleLabelTask
 from hf_synthlabels.training.tasks.spans import SpanTask
 from hf_synthlabels.training.tasks.tokens import TokenTask
 
-__all__ = ["WITHOUT_NAMES", "StudentTask", "student_task"]
-
-WITHOUT_NAMES = ("text-scale", "question-answering", "text-generation")
-"""Task types without label names."""
+__all__ = ["StudentTask", "student_task"]
 
 TASKS: dict[str, Any] = {
     "text-classification": SingleLabelTask,
@@ -36,11 +37,13 @@ def student_task(config: StudentConfig, names: Sequence[str] = ()) -> StudentTas
     Args:
         config: the options, with `task`.
         names: all label names in the order of the student's outputs, if the task has names; entity types without B-
-            and I-.
+            and I-. The names of a multi-head student are in `config.heads`.
 
     Raises:
         ConfigError: the names do not match the task, or the scale is invalid.
     """
+    if isinstance(config.heads, dict):
+        return MultiHeadTask(config, variable_heads(config.heads))
     if (config.task in WITHOUT_NAMES) == bool(names):
         has = "has no label names" if names else "needs the names of all labels"
         raise ConfigError(f"`names` is {list(names)!r}, and task {config.task!r} {has}. Correct one of them.")

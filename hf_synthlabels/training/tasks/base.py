@@ -27,6 +27,8 @@ class Head:
     settings: Mapping[str, Any] = field(default_factory=dict)
     purpose: str = "classify sequences"
     """What the model does, for error messages."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Further attributes of the configuration, which transformers does not know."""
 
 
 def class_head(names: Sequence[str], **settings: Any) -> Head:

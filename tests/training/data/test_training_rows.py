@@ -7,8 +7,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.training.data.label_names import label_names
 from hf_synthlabels.training.data.training_rows import training_rows
-from hf_synthlabels.training.student_file import label_names
 
 NAMES = ["no", "yes"]
 

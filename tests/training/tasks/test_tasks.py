@@ -18,7 +18,7 @@ from hf_synthlabels.errors import ConfigError, DataError, TrainingError
 from hf_synthlabels.labels import Entity, LabelSchema, Span
 from hf_synthlabels.statistics import validate
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.student_file import label_names
+from hf_synthlabels.training.data.label_names import label_names
 from hf_synthlabels.training.tasks import student_task
 from hf_synthlabels.training.tasks.generation import pack
 from hf_synthlabels.training.tasks.spans import answer_place
