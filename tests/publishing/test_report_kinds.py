@@ -18,9 +18,10 @@ from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.judging.audit.report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, read_report, write_report
 from hf_synthlabels.publishing.report import report_page
+from hf_synthlabels.publishing.report.figures import draw
 from hf_synthlabels.publishing.report.page_values import page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate
-from hf_synthlabels.statistics.exhibits import Exhibit, Intervals
+from hf_synthlabels.statistics.exhibits import Calibration, Exhibit, Intervals
 from hf_synthlabels.statistics.exhibits import Table as SheetTable
 from hf_synthlabels.studies import StudyRuns, recommend, write_runs
 from hf_synthlabels.studies.runs import CellName, CellRun, TaskRuns
@@ -237,3 +238,20 @@ def test_folder_that_is_a_file_is_refused_in_one_line(report: ValidationReport, 
 def test_report_of_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="`results`"):
         CliRunner().invoke(app, ["report", str(tmp_path / "none.json")], catch_exceptions=False)
+
+
+def test_validation_page_shows_the_confidence() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.choice([0.6, 0.8, 0.9], 60)
+    human = np.where(rng.random(60) < confidence, "a", "b").tolist()
+    report = validate(
+        Table({"label": human, "llm_label": ["a"] * 60, "llm_label_confidence": confidence.tolist()}), resamples=100
+    )
+    section = next(each for each in report_page(report).sections if each.name == "confidence")
+    assert report.confidence is not None
+    assert str(report.confidence.auroc) in section.answer
+    by_name = {each.name: each for each in section.exhibits}
+    figure = by_name["reliability"]
+    assert isinstance(figure, Calibration)
+    assert [share.n for _, share in figure.bins] == [int((confidence == value).sum()) for value in (0.6, 0.8, 0.9)]
+    draw(figure)

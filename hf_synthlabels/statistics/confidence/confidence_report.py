@@ -31,6 +31,8 @@ from hf_synthlabels.statistics.intervals import Interval, fields_as_json
 
 NAME_WIDTH = 36
 
+VARIABLE_WIDTH = 14
+
 SHOWN_SHARES = (0.25, 0.5, 0.75, 1.0)
 """Shares of kept rows that a terminal shows."""
 
@@ -116,7 +118,7 @@ class ConfidenceReport:
             rows.append((name, estimate, ends, f"{score.n:,}", score.method))
         shown = [("confidence", "rows", "mean", "accuracy")]
         shown += [
-            (_range(each), f"{each.n:,}", f"{each.confidence:.3f}", str(each.accuracy)) for each in self.bins[::-1]
+            (each.range_text, f"{each.n:,}", f"{each.confidence:.3f}", str(each.accuracy)) for each in self.bins[::-1]
         ]
         kept = [("kept if confidence >=", "rows", "share kept", "accuracy")]
         kept += [
@@ -222,6 +224,23 @@ def contributions(rows: ConfidentRows) -> RowContributions:
     )
 
 
+def confidence_lines(reports: Mapping[str, ConfidenceReport | None], width: int | None = None) -> list[str]:
+    """A table with a line for each variable with a confidence; nothing without any."""
+    rows = [("confidence", "n", "Brier score", "calibration error", "AUROC")]
+    for name, report in reports.items():
+        if report is not None:
+            scores = (report.brier.score, report.error.debiased, report.auroc)
+            brier, error, area = map(_short, scores)
+            rows.append((shorten(name, VARIABLE_WIDTH), f"{report.n:,}", brier, error, area))
+    return [align(rows, {1}, width)] if len(rows) > 1 else []
+
+
+def _short(score: Interval) -> str:
+    return (
+        str(score) if score.estimate != score.estimate else f"{score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]"
+    )
+
+
 def _limits(rows: ConfidentRows, n_wrong: int) -> tuple[str, ...]:
     """What limits the report."""
     if np.ptp(rows.confidence) == 0:
@@ -234,8 +253,3 @@ def _limits(rows: ConfidentRows, n_wrong: int) -> tuple[str, ...]:
         state = "wrong" if fewer == n_wrong else "right"
         return (f"Only {fewer:,} of {len(rows):,} labels are {state}: AUROC and AURC rest on few rows.",)
     return ()
-
-
-def _range(each: ReliabilityBin) -> str:
-    low, high = f"{each.low:.3g}", f"{each.high:.3g}"
-    return low if low == high else f"{low} to {high}"

@@ -80,6 +80,12 @@ class ReliabilityBin:
     """Weighted mean."""
     accuracy: Interval
 
+    @property
+    def range_text(self) -> str:
+        """The lowest and the highest confidence, or the only one."""
+        low, high = f"{self.low:.3g}", f"{self.high:.3g}"
+        return low if low == high else f"{low} to {high}"
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON types."""
         return fields_as_json(self)

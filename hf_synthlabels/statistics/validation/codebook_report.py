@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hf_synthlabels.statistics.confidence.confidence_report import confidence_lines
 from hf_synthlabels.statistics.exhibits import align, shorten, wrap
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.validation.gate import GateVerdict
@@ -128,6 +129,7 @@ class CodebookReport:
             align(rows, {2, 3}, width),
             wrap(self.joint_text, width),
         ]
+        parts += confidence_lines({name: report.confidence for name, report in self.variables.items()}, width)
         parts += [wrap(note, width) for note in self.notes()]
         if self.gates:
             parts += [wrap(f"gate {line}", width) for line in self.gate_lines()]

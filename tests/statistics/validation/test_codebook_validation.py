@@ -144,3 +144,26 @@ def test_report_survives_json_and_becomes_a_page() -> None:
     assert json.loads(again.to_json()) == json.loads(report.to_json())
     page = report_page(again)
     assert [section.title for section in page.sections] == ["Agreement by variable", "Gates", *VARIABLES]
+
+
+def test_each_variable_with_a_confidence_has_a_line_and_a_section() -> None:
+    confidences = [0.9, 0.8, 0.9, 0.9, 0.4, 0.9, 0.9, 0.9]
+    rows = table(relevant_confidence=confidences, topic_confidence=[0.9, 0.3, None, None, 0.9, 0.9, 0.8, 0.9])
+    report = validate_codebook(rows, VARIABLES, gates=["relevant: accuracy>=0.1", "topic: accuracy>=0.1"], resamples=50)
+    relevant, topic = (report.variables[name].confidence for name in ("relevant", "topic"))
+    assert report.variables["tone"].confidence is None
+    assert relevant is not None
+    assert topic is not None
+    # Of the wrong rows 3 and 4 the first has the confidence of four right rows, and exceeds that of one.
+    assert relevant.n == 7
+    assert relevant.auroc.estimate == pytest.approx((4 * 0.5 + 0 + 4 + 1) / 10)
+    # Rows 0, 1 and 6 have a topic of both; the human skipped row 4, and has not labeled row 5.
+    assert (topic.n, topic.auroc.estimate, topic.accuracy.n) == (3, 1, 3)
+    assert topic.accuracy.estimate == pytest.approx(2 / 3)
+    text = report.text(80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "AUROC" in text
+    assert CodebookReport.from_dict(json.loads(report.to_json())) == report
+    page = report_page(report)
+    assert [section.title for section in page.sections][-2:] == ["relevant: confidence", "topic: confidence"]
+    assert {each.name for each in page.sections[0].exhibits} == {"variables", "confidences"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hf_synthlabels.publishing.report.adapters.confidence_sections import confidence_table, variable_sections
 from hf_synthlabels.publishing.report.adapters.rater_sections import rater_section
 from hf_synthlabels.publishing.report.adapters.validation_page import class_table, confusion
 from hf_synthlabels.publishing.report.page_values import Page
@@ -28,6 +29,7 @@ def codebook_page(report: CodebookReport) -> Page:
         for place, (name, each) in enumerate(report.variables.items(), 1)
         if each.raters is not None and (section := rater_section(each.raters, place))
     ]
+    details += variable_sections(report.variables)
     summary = [f"{report.joint_text[0].upper()}{report.joint_text[1:]}."]
     if report.gates:
         summary.insert(0, f"All gates: {str(report.verdict).replace('_', ' ')}.")
@@ -48,7 +50,8 @@ def _overview(report: CodebookReport) -> Section:
         rows.append((name, each.kind, each.n_human, each.coverage, *cells))
     head = ("variable", "task type", "human n", "coverage", "score", "value", "agreement", "value of agreement")
     table = Table("variables", "Agreement by variable", head, tuple(rows))
-    return Section("variables", "Agreement by variable", report.joint_text, (table,), tuple(report.notes()))
+    exhibits = (table, *confidence_table(report.variables))
+    return Section("variables", "Agreement by variable", report.joint_text, exhibits, tuple(report.notes()))
 
 
 def _gates(report: CodebookReport) -> Section:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hf_synthlabels.publishing.report.adapters.confidence_sections import confidence_section
 from hf_synthlabels.publishing.report.adapters.rater_sections import rater_section
 from hf_synthlabels.publishing.report.confusion_figure import MAX_DRAWN, MAX_UPRIGHT, frequent_errors, is_large
 from hf_synthlabels.publishing.report.page_values import Page
@@ -27,7 +28,8 @@ def validation_page(report: ValidationReport) -> Page:
         "intervals": f"{100 * report.level:g}%; bootstrap with {report.resamples:,} resamples, seed {report.seed}",
     }
     raters = None if report.raters is None else rater_section(report.raters)
-    sections = [_agreement(report), raters, _by_label(report), _differences(report), _rows(report)]
+    confidence = None if report.confidence is None else confidence_section(report.confidence)
+    sections = [_agreement(report), raters, _by_label(report), _differences(report), confidence, _rows(report)]
     return Page(
         f"{report.llm} against human labels",
         tuple(section for section in sections if section is not None),
