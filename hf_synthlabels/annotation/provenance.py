@@ -11,6 +11,7 @@ from typing import Any
 
 from hf_synthlabels.annotation.compiled import AnnotationJob
 from hf_synthlabels.annotation.compiler import Job
+from hf_synthlabels.annotation.prompting.row_inputs import compared
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.run.run_stats import RunStats
@@ -21,6 +22,9 @@ from hf_synthlabels.tables import extract_records
 
 _LOGGER = logging.getLogger(__name__)
 
+
+EXAMPLE_ROWS = "example_rows"
+"""Key of a record with the digests of the few-shot examples."""
 
 ANNOTATOR_KEYS = {
     "openai": {
@@ -84,6 +88,7 @@ def record(job: AnnotationJob, tally: RunStats, *, seconds: float) -> dict[str, 
         "strategy": _strategy(recipe),
         "annotator": described_annotator(recipe.annotator),
         "examples": len(prompt.examples),
+        **_example_rows(job),
         "returned_models": sorted(tally.models),
         "prompt_hash": prompt.fingerprint(),
         "schema_hash": prompt.schema.fingerprint(),
@@ -96,6 +101,20 @@ def record(job: AnnotationJob, tally: RunStats, *, seconds: float) -> dict[str, 
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "package_version": package_version(),
     }
+
+
+def _example_rows(job: AnnotationJob) -> dict[str, Any]:
+    """Digests of the few-shot examples before the selection, and how a row is read to be compared with them."""
+    if not job.examples:
+        return {}
+    form = job.recipe.task.form()
+    digests = sorted({example_digest(example.row_text(form).text) for example in job.examples})
+    return {EXAMPLE_ROWS: {"form": {**asdict(form), "columns": list(form.columns)}, "digests": digests}}
+
+
+def example_digest(text: str) -> str:
+    """Digest of a text that identifies an example, without regard to case and white space."""
+    return _hash(compared(text))
 
 
 def described_annotator(annotator: AnnotatorConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 
 from hf_synthlabels.cli.help import show_next
 from hf_synthlabels.cli.options import (
+    ConfidenceOption,
     DataArgument,
     EncodingOption,
     GateOption,
@@ -22,6 +23,7 @@ from hf_synthlabels.cli.options import (
     OutputOption,
     ScaleOption,
     SeparatorOption,
+    SequentialOption,
     SplitOption,
     TokensOption,
     TrustOption,
@@ -57,11 +59,9 @@ def validate(
     ] = None,
     strata: Annotated[str | None, typer.Option(help="Column with the strata that rows were sampled from.")] = None,
     votes: VotesOption = None,
+    sequential: SequentialOption = False,
     normalize_labels: NormalizeOption = False,
-    confidence: Annotated[
-        str | None,
-        typer.Option(help="Column of the confidence to check (default: `<llm>_confidence`, else `<llm>_probs`)."),
-    ] = None,
+    confidence: ConfidenceOption = None,
     output: OutputOption = None,
     page: Annotated[
         Path | None, typer.Option("--report", help="Folder for a report page with tables and figures.")
@@ -77,6 +77,8 @@ def validate(
     Example: hf-synthlabels validate labeled.jsonl --human label --gate 'accuracy>=0.75'
 
     Example: hf-synthlabels validate labeled.jsonl --confidence llm_label_probs
+
+    Example: hf-synthlabels validate sampled.parquet --gate 'accuracy>=0.8' --sequential
 
     Example: hf-synthlabels validate coded.parquet --gate 'bias: macro_f1>=0.7' --gate 'tone: mae<=0.5'
     """
@@ -95,8 +97,8 @@ def validate(
     raters = votes.split(",") if votes else []
     options = label_options(human, llm, strata, *raters, numbers=numbers, encoding=encoding, separator=separator)
     labeled = open_labeled(data, split, options)
-    shared: dict[str, Any] = {"clusters": clusters, "strata": strata, "normalize_labels": normalize_labels}
-    shared |= {"votes": raters} if raters else {}
+    shared: dict[str, Any] = {"clusters": clusters, "strata": strata, "votes": raters or None}
+    shared |= {"normalize_labels": normalize_labels, "sequential": sequential}
     report: ValidationReport | CodebookReport
     is_codebook = variable is None and llm is None and human is None and len(labeled.variables) > 1
     _check_confidence(confidence, n_reports=2 if is_codebook else len(gates))
@@ -108,7 +110,7 @@ def validate(
         if len(gates) > 1:
             report = _validate_variables(labeled, {chosen.llm: chosen.as_variable()}, gates, **shared)
         else:
-            report = _validate_one(chosen, gates, confidence=confidence or True, **shared)
+            report = _validate_one(chosen, gates, confidence=confidence or not sequential, **shared)
         columns = ["--variable", variable] if variable else column_options(chosen.human, chosen.llm)
     _write(report, output, page)
     show_next("validate", *columns, *column_options("", "", split), data=data)
@@ -157,13 +159,14 @@ def _with_options(
 def _validate_one(labeled: LabeledData, gates: Sequence[str], **options: Any) -> ValidationReport:
     """Validate one variable, and print its report."""
     from hf_synthlabels.publishing.labeled_data import missing_reasons
+    from hf_synthlabels.publishing.sample_looks import look_notes, without_tuned_rows
     from hf_synthlabels.statistics import validate as compute_report
     from hf_synthlabels.statistics.validation.codebook_validation import coded_domain
     from hf_synthlabels.statistics.validation.gate_family import VariableGate
 
     gate = VariableGate.parse(gates[0], [labeled.llm]).gate if gates else None
-    rows, n_examples = labeled.without_examples(labeled.llm)
-    rows = coded_domain(rows, {**labeled.variables, labeled.llm: labeled.as_variable()}, labeled.llm)
+    labeled, excluded = without_tuned_rows(labeled)
+    rows = coded_domain(labeled.rows, {**labeled.variables, labeled.llm: labeled.as_variable()}, labeled.llm)
     report = compute_report(
         rows,
         human=labeled.human,
@@ -178,9 +181,9 @@ def _validate_one(labeled: LabeledData, gates: Sequence[str], **options: Any) ->
     if report.n_answered == 0:
         cause = f" Most frequent reason: {reasons[0].strip()}." if reasons else ""
         raise DataError(f"`{report.llm}` has no label in any of {report.n_human:,} rows with a human label.{cause}")
+    looks = look_notes(labeled.rows, [labeled.as_variable()], sequential=options["sequential"])
+    report = replace(report, notes=(*report.notes, *excluded, *looks))
     print("\n".join([report.text(terminal_width()), *reasons]))
-    if n_examples:
-        print(f"{n_examples:,} rows were shown to the judge as examples and are excluded")
     return report
 
 
@@ -188,10 +191,14 @@ def _validate_variables(
     labeled: LabeledData, variables: Mapping[str, TableVariable], gates: Sequence[str], **options: Any
 ) -> CodebookReport:
     """Validate several variables, or several gates of one, and print the table."""
+    from hf_synthlabels.publishing.sample_looks import look_notes, without_tuned_rows
+    from hf_synthlabels.statistics.exhibits import wrap
     from hf_synthlabels.statistics.validation.codebook_validation import validate_codebook
 
+    labeled, excluded = without_tuned_rows(labeled)
     report = validate_codebook(labeled.rows, variables, gates=gates, **options)
-    print(report.text(terminal_width() or 80))
+    looks = look_notes(labeled.rows, list(variables.values()), sequential=options["sequential"])
+    print("\n\n".join([report.text(terminal_width() or 80), *(wrap(note, 80) for note in (*excluded, *looks))]))
     return report
 
 

@@ -33,6 +33,9 @@ SAMPLE_KIND = "human-sample"
 MAX_NAMES = 200
 """Maximum number of distinct values that are treated as class names."""
 
+SHEET_ORDER = 1
+"""Separates the random order of the sheet from the random sample, which has the same seed."""
+
 ROW = "row"
 """Sheet column with the row number in the table."""
 
@@ -163,6 +166,8 @@ def annotation_sheet(
 ) -> Any:
     """Build the annotation sheet: row number, digest, texts and empty labels; without the LLM's columns.
 
+    Rows are in random order, so that those labeled so far are always a random part of the sample.
+
     Args:
         rows: table returned by `sample_rows`.
         sample: the sample.
@@ -170,7 +175,8 @@ def annotation_sheet(
         llm: column of LLM labels.
         variables: of a codebook; the sheet has a column for each, or only for the one that `llm` names.
     """
-    drawn = rows.select(list(sample.rows))
+    numbers = np.random.default_rng((SHEET_ORDER, sample.seed)).permutation(sample.rows).astype(int).tolist()
+    drawn = rows.select(numbers)
     humans = [each.human for each in asked_variables(variables, human, llm).values()]
     texts = sheet_texts(drawn, human, llm, variables)
     digests = [row_digest(row, texts) for row in drawn.select_columns(texts)] if texts else [""] * len(drawn)
@@ -179,7 +185,7 @@ def annotation_sheet(
     drawn = drawn.remove_columns([name for name in drawn.column_names if name in hidden])
     order = drawn.column_names
     number = ROW if ROW not in order else f"_{ROW}"
-    drawn = drawn.add_column(number, list(sample.rows))
+    drawn = drawn.add_column(number, numbers)
     if DIGEST_COLUMN not in order:
         drawn = drawn.add_column(DIGEST_COLUMN, digests, feature=_text_type())
     for name, values in given.items():

@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics.arrays import Floats, check_level
 
+ANY_TIME = "any time"
+"""Part of the method of intervals that hold at all looks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -37,6 +40,16 @@ class Interval:
         if math.isnan(self.estimate):
             return "undefined"
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    @property
+    def limits(self) -> str:
+        """The limits as text."""
+        return "[-, -]" if math.isnan(self.low) else f"[{self.low:.3f}, {self.high:.3f}]"
+
+    @property
+    def holds_at_any_time(self) -> bool:
+        """Whether it holds at all looks at once, not only at a number of rows that was fixed in advance."""
+        return ANY_TIME in self.method
 
     def to_dict(self) -> dict[str, Any]:
         """The fields; nan becomes None, because JSON has no nan."""

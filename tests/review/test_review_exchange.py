@@ -74,6 +74,8 @@ def test_labels_are_exported_as_column_sheet_and_example(tmp_path: Path, kind: s
     page = Disagreements(done)
     page.decide("ann", 1, HUMAN[kind], "because of rule 2")
     page.mark_example("ann", 1, chosen=True)
+    marks = labeled_table(done).table["tuned_on"]
+    assert [row for row, is_marked in enumerate(marks) if is_marked] == [1]
     (line,) = examples(done)
     assert line["reasoning"] == "because of rule 2"
     example = Example.model_validate(line)

@@ -7,6 +7,7 @@ from typing import Any
 
 from hf_synthlabels.annotation import provenance
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.publishing.sample_looks import mark_tuned
 from hf_synthlabels.publishing.sampled_data import ROW, SAMPLE_KIND
 from hf_synthlabels.review.codebook.codebook_review import CodebookReview
 from hf_synthlabels.review.exchange.export import (
@@ -45,7 +46,8 @@ def codebook_table(review: CodebookReview, *, each: bool = False) -> Exported:
         table = with_labels(state.rows, state.rows.human, final, table, keep=True)
         if each:
             table = with_annotators(state, table)
-    table = with_probabilities(review.rows.first, table)
+    chosen = {row for state in states.values() for row in state.examples}
+    table = mark_tuned(with_probabilities(review.rows.first, table), chosen)
     counts = {name: sum(name in values for values in labels.values()) for name in states}
     records = [dict(record) for record in provenance(review.rows.first.table)]
     for record in reversed(records):

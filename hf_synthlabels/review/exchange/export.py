@@ -16,6 +16,7 @@ from hf_synthlabels.annotation import provenance
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Entity, to_bio, token_offsets
+from hf_synthlabels.publishing.sample_looks import mark_tuned
 from hf_synthlabels.publishing.sampled_data import ROW, SAMPLE_KIND
 from hf_synthlabels.review.exchange.matching import unique_names
 from hf_synthlabels.review.review_progress import annotator_agreement, label_matrix
@@ -37,7 +38,7 @@ class Exported:
 
 
 def labeled_table(state: ReviewState, *, each: bool = False) -> Exported:
-    """The table with human labels and inclusion probabilities.
+    """The table with human labels, inclusion probabilities, and the rows that were chosen as examples.
 
     A single label is final; of several the majority, unless the row is adjudicated. Rows without a majority have no
     label. LLM labels are never copied into the human-label column.
@@ -55,9 +56,8 @@ def labeled_table(state: ReviewState, *, each: bool = False) -> Exported:
         raise _no_labels(state)
     final = {row: resolution.value for row, resolution in state.resolutions.items() if _is_reviewed(state, row)}
     table = with_labels(rows, rows.human, final, rows.table, keep=True)
-    if each:
-        table = with_annotators(state, table)
-    table = with_probabilities(rows, table)
+    table = with_annotators(state, table) if each else table
+    table = mark_tuned(with_probabilities(rows, table), state.examples)
     how: Counter[str] = Counter(resolution.how for resolution in state.resolutions.values())
     n_labeled = sum(resolution.value is not None for resolution in state.resolutions.values())
     n_sampled = int((~np.isnan(rows.inclusion_probabilities)).sum())

@@ -20,6 +20,11 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, Mask, divided
 from hf_synthlabels.statistics.intervals import fields_as_json
 
+MIN_CLASS_ROWS = 5
+"""Human-labeled rows of a class below which no interval of a mean over classes keeps its coverage."""
+
+SHOWN_CLASSES = 5
+
 
 def confusion_counts(human: Ints, predicted: Ints, n_classes: int) -> Ints:
     """Count the pairs of human and predicted codes.
@@ -178,3 +183,19 @@ def score_margins(
         return divided((per_class * human).sum(axis=-1), human.sum(axis=-1))
     included = np.broadcast_to(occurrences > 0 if classes is None else classes, per_class.shape)
     return divided((per_class * included).sum(axis=-1), included.sum(axis=-1))
+
+
+def rare_classes(matrix: ConfusionMatrix) -> tuple[str, ...]:
+    """A note on classes that are too rare for reliable intervals of macro F1 and kappa."""
+    rare = [
+        f"{name} ({sum(row)})"
+        for name, row, occurs in zip(matrix.names, matrix.counts, occurring(matrix.array), strict=True)
+        if occurs and sum(row) < MIN_CLASS_ROWS
+    ]
+    if len(matrix.names) < 2 or not rare:
+        return ()
+    shown = ", ".join(rare[:SHOWN_CLASSES]) + (f" and {len(rare) - SHOWN_CLASSES} more" if len(rare) > 5 else "")
+    return (
+        f"Classes with fewer than {MIN_CLASS_ROWS} human-labeled rows: {shown}. The intervals of macro F1 and kappa "
+        "are not reliable for them; label more rows of these classes.",
+    )

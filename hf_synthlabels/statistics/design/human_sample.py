@@ -43,7 +43,7 @@ class HumanSample:
     """LLM label, its rows and its sampled rows, including earlier ones; for a stratified design."""
 
     def record(self) -> dict[str, Any]:
-        """Provenance of the sample: enough to draw it again from the same table."""
+        """Provenance of the sample: enough to draw it again from the same table; `drawn` is the planned size."""
         probabilities = [value for value in self.probabilities if value is not None]
         return {
             "design": self.design,

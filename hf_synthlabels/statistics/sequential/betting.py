@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import Floats, check_lengths, check_level, number_column
-from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.intervals import ANY_TIME, Interval
 
 BETS: Floats = ((np.arange(24) + 0.5) / 24) ** 2
 """Shares of the capital that are bet; dense near 0, where bets against a mean that is nearly right are."""
@@ -34,7 +34,7 @@ MAX_BET = 0.95
 STEPS = 50
 """Of the bisection: bounds are exact to 1e-15."""
 
-METHOD = "betting, any time"
+METHOD = f"betting, {ANY_TIME}"
 
 
 def lower_bound(
@@ -71,10 +71,10 @@ def anytime_interval(
 ) -> Interval:
     """The interval of a mean that holds at all times at once: rows may be looked at after each of them.
 
-    Each limit has half of the risk. An interval lies within those of all earlier looks.
+    Each limit has half of the risk. Rows must be labeled in random order; their order here does not matter.
 
     Args:
-        values: from 0 to 1, in the order in which the rows were labeled, shape (n,).
+        values: from 0 to 1, of the rows labeled so far, shape (n,).
         level: probability that the intervals of all looks contain the mean.
         weights: inverse inclusion probabilities, above 0; None if all are equal.
         max_weight: the largest weight that a row of the sample can have (default: the largest of these rows).
@@ -91,8 +91,7 @@ def anytime_interval(
     low = _smallest_mean_ever(units, shares, (1 - level) / 2)
     high = 1 - _smallest_mean_ever(1 - units, shares, (1 - level) / 2)
     estimate = float(shares @ units / shares.sum())
-    # After rows that contradict each other the estimate may lie outside an interval of an earlier look.
-    return Interval(estimate, min(low, high), max(low, high), level, method, len(units))
+    return Interval(estimate, low, high, level, method, len(units))
 
 
 def log_capital(values: Floats, mean: float, shares: Floats | None = None) -> Floats:
@@ -131,14 +130,13 @@ def _smallest_mean_now(units: Floats, shares: Floats, risk: float, parts: Floats
 
 
 def _smallest_mean_ever(units: Floats, shares: Floats, risk: float) -> float:
-    """The smallest mean that no number of the rows excludes."""
-    cells, place = np.unique(np.column_stack([units, shares]), axis=0, return_inverse=True)
-    place, limit = place.ravel(), math.log(len(BETS) / risk)
+    """The smallest mean that the rows labeled so far do not exclude."""
+    cells, counts = np.unique(np.column_stack([units, shares]), axis=0, return_counts=True)
+    limit = math.log(len(BETS) / risk)
 
     def is_excluded(mean: float) -> bool:
-        # Equal rows have equal gains.
         gains = np.log1p(BETS[:, None] * (cells[:, 1] * (cells[:, 0] / mean - 1)))
-        return float(np.logaddexp.reduce(gains[:, place].cumsum(axis=1), axis=0).max()) >= limit
+        return float(np.logaddexp.reduce(gains @ counts)) >= limit
 
     return _bisected(units, is_excluded)
 

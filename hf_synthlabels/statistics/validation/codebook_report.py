@@ -70,7 +70,7 @@ class CodebookReport:
 
     @property
     def verdict(self) -> str | None:
-        """`pass` if all gates pass, `fail` if one fails, or `too_few_human_labels`; None without gates."""
+        """`pass` if all gates pass, `fail` if one fails, otherwise undecided; None without gates."""
         return overall([verdict for _, verdict in self.gates]) if self.gates else None
 
     @property

@@ -14,6 +14,7 @@ from hf_synthlabels.statistics.design.human_rows import PROBABILITY, scored_rows
 from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.raters.table_raters import with_majority
+from hf_synthlabels.statistics.sequential.table_look import check_has_sequence, look_at
 from hf_synthlabels.statistics.validation.codebook_report import CodebookReport
 from hf_synthlabels.statistics.validation.dataset_columns import Table, read_names
 from hf_synthlabels.statistics.validation.gate import GateVerdict
@@ -46,6 +47,7 @@ def validate_codebook(
     strata: str | None = None,
     votes: Sequence[str] | None = None,
     normalize_labels: bool = False,
+    sequential: bool = False,
 ) -> CodebookReport:
     """Compare the LLM labels of several variables with human labels, as `validate` does for one.
 
@@ -60,20 +62,19 @@ def validate_codebook(
         strata: column of the strata within which rows were sampled.
         votes: columns of several human labels, for one variable; by default `<human>_votes` of each.
         normalize_labels: whether names that differ only in case or white space are one class.
+        sequential: whether intervals and gates hold at all looks, while rows are being labeled in random order.
 
     Raises:
         DataError: no variable has human labels, or a column has other values.
         ConfigError: a gate is invalid, or names an unknown variable or one without human labels.
     """
-    dataset = _with_majorities(dataset, variables, votes, normalize=normalize_labels)
-    known = _with_human_labels(dataset, variables)
+    dataset, known = _human_labels(dataset, variables, votes, normalize=normalize_labels)
     unlabeled = [name for name in variables if name not in known]
     parsed = [VariableGate.parse(gate, list(known), unlabeled) for gate in gates]
     absent = not_coded(dataset, variables)
-    options: dict[str, Any] = {"seed": seed, "clusters": clusters, "strata": strata, "votes": votes}
+    options: Any = {"seed": seed, "clusters": clusters, "strata": strata, "votes": votes, "sequential": sequential}
     options |= {"normalize_labels": normalize_labels, "resamples": max(resamples, RESAMPLES_PER_GATE * len(parsed))}
     reports = _Reports({name: _domain(dataset, absent[name]) for name in known}, known, options, level)
-    verdicts = judge_family(parsed, reports.judge, level) if parsed else ()
     return CodebookReport(
         level=level,
         n_rows=len(next(iter(absent.values()))),
@@ -82,7 +83,7 @@ def validate_codebook(
         not_coded={name: count for name, mask in absent.items() if name in known and (count := int(mask.sum()))},
         not_validated=tuple(unlabeled),
         joint=_joint_accuracy(dataset, known, absent, options, level),
-        gates=tuple((gate.variable, verdict) for gate, verdict in zip(parsed, verdicts, strict=True)),
+        gates=reports.verdicts(parsed),
     )
 
 
@@ -100,14 +101,21 @@ class _Reports:
     def report(self, name: str, level: float) -> ValidationReport:
         """The report of a variable with intervals of a level."""
         if (name, level) not in self.computed:
-            options = {**self.options, "confidence": level == self.level}
+            options = {**self.options, "confidence": level == self.level and not self.options["sequential"]}
             self.computed[name, level] = _report(self.tables[name], self.variables[name], level, options)
         return self.computed[name, level]
+
+    def verdicts(self, gates: Sequence[VariableGate]) -> tuple[tuple[str, GateVerdict], ...]:
+        """Variable and adjusted verdict of each gate."""
+        verdicts = judge_family(gates, self.judge, self.level) if gates else ()
+        return tuple((gate.variable, verdict) for gate, verdict in zip(gates, verdicts, strict=True))
 
     def judge(self, gate: VariableGate, level: float) -> GateVerdict:
         """The verdict of a gate by the interval of a level."""
         report = self.report(gate.variable, level)
         check_measure(gate.gate.metric, report.kind)
+        if self.options["sequential"]:
+            check_has_sequence(gate.gate.metric, report.scores)
         return gate.gate.judge(report.score(gate.gate.metric), report.n_human, report.n_rows)
 
 
@@ -124,22 +132,24 @@ def _report(table: Table, variable: TableVariable, level: float, options: Mappin
     )
 
 
-def _with_majorities(table: Table, variables: Variables, votes: Sequence[str] | None, *, normalize: bool) -> Table:
-    """The table in which variables with votes, and without human labels, have the majority of the votes."""
+def _human_labels(
+    table: Table, variables: Variables, votes: Sequence[str] | None, *, normalize: bool
+) -> tuple[Table, dict[str, TableVariable]]:
+    """The table in which variables with votes have their majority as human label, and the variables with human labels.
+
+    Raises:
+        ConfigError: there are votes and several variables.
+        DataError: no variable has human labels.
+    """
     if votes and len(variables) > 1:
         raise ConfigError(f"`votes` is {', '.join(votes)!r}, and there are {len(variables)} variables: choose one.")
     for each in variables.values():
         table = with_majority(table, each.human, each.llm, each.kind_in(table), votes, normalize=normalize)
-    return table
-
-
-def _with_human_labels(table: Table, variables: Variables) -> dict[str, TableVariable]:
-    """The variables that have human labels."""
     known = {name: each for name, each in variables.items() if _has_human(table, each)}
     if not known:
         columns = ", ".join(f"`{each.human}`" for each in variables.values())
         raise DataError(f"No variable has human labels: fill in one of {columns}, or name the columns in the recipe.")
-    return known
+    return table, known
 
 
 def _has_human(table: Table, variable: TableVariable) -> bool:
@@ -198,5 +208,7 @@ def _joint_accuracy(
     if not (complete & ~unsent).any():
         return Interval.undefined(level, "wilson")
     rows = scored_rows(table, complete, clusters=options["clusters"], strata=options["strata"], skipped=unsent)
+    if options["sequential"]:
+        return look_at(table, rows.counted, level).share(correct[rows.counted])
     design = None if rows.design is None else rows.design.take(rows.counted)
     return share_interval(correct[rows.counted], None, design, level)

@@ -19,7 +19,7 @@ from hf_synthlabels.statistics.design.sample_size import (
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.validation.measures import ERRORS, check_measure, check_threshold
 
-Verdict = Literal["pass", "fail", "too_few_human_labels"]
+Verdict = Literal["pass", "fail", "too_few_human_labels", "continue"]
 
 FORM = re.compile(r"\s*(\w+)\s*(>=|<=)\s*(\S+)\s*")
 
@@ -77,13 +77,16 @@ class Gate:
         Returns:
             `pass` if the lower limit reaches the threshold, `fail` if the upper limit is below it, and otherwise
             `too_few_human_labels` with the rows that would decide. An error passes if its upper limit does not exceed
-            the threshold, and fails if its lower limit does.
+            the threshold, and fails if its lower limit does. An interval that holds at all looks gives `continue`
+            instead of `too_few_human_labels`.
         """
         error = self.metric in ERRORS
         if interval.high <= self.threshold if error else interval.low >= self.threshold:
             return GateVerdict(self, "pass", interval)
         if interval.low > self.threshold if error else interval.high < self.threshold:
             return GateVerdict(self, "fail", interval)
+        if interval.holds_at_any_time:
+            return GateVerdict(self, "continue", interval)
         if math.isnan(interval.estimate):
             return GateVerdict(self, "too_few_human_labels", interval)
         if interval.method == "wilson" and interval.n == n_human:
@@ -113,6 +116,8 @@ class GateVerdict:
     """Rows that there are to label in all; None where that is not known or the verdict is not open."""
 
     def __str__(self) -> str:
+        if self.verdict == "continue":
+            return f"{self.gate}: continue (the interval {self.interval.limits} contains it, n = {self.interval.n:,})"
         if self.verdict != "too_few_human_labels":
             lower = (self.verdict == "pass") == (self.gate.sign == ">=")
             end = f"lower limit {self.interval.low:.3f}" if lower else f"upper limit {self.interval.high:.3f}"
@@ -137,10 +142,12 @@ class GateVerdict:
                     "Read the mistakes above, then clarify the label definitions or change the model, and "
                     "annotate again. Validate on human labels that did not guide the change. Or label by hand."
                 )
+            case "continue":
+                return "Label more rows in the order of the sheet, and look again with --sequential at any time."
             case _:
                 return (
                     "Choose a sample size, draw more rows with `hf-synthlabels sample`, label them, and validate "
-                    "once. A gate that is checked after every batch passes too often."
+                    "once. A gate that is checked after every batch passes too often, except with --sequential."
                 )
 
     def to_dict(self) -> dict[str, Any]:

@@ -89,8 +89,10 @@ def _step_down(
 
 
 def overall(verdicts: Sequence[GateVerdict]) -> Verdict:
-    """`pass` if all gates pass, `fail` if any fails."""
+    """`pass` if all gates pass, `fail` if any fails, else `continue` or `too_few_human_labels`."""
     outcomes = {each.verdict for each in verdicts}
     if "fail" in outcomes:
         return "fail"
-    return "pass" if outcomes == {"pass"} else "too_few_human_labels"
+    if outcomes == {"pass"}:
+        return "pass"
+    return "continue" if "continue" in outcomes else "too_few_human_labels"

@@ -96,6 +96,11 @@ def human_values(table: Table, variable: TableVariable) -> Iterator[Any]:
     return (human for human, _ in _pairs(table, variable, variable.human))
 
 
+def label_pairs(table: Table, variable: TableVariable) -> Iterator[tuple[Any, Any]]:
+    """The human and the LLM label of each row; None where there is none."""
+    return _pairs(table, variable, variable.llm)
+
+
 def correct_rows(table: Table, variable: TableVariable, *, normalize: bool = False) -> tuple[Mask, Mask]:
     """The rows with a human label, and those whose LLM label equals it.
 
@@ -108,11 +113,11 @@ def correct_rows(table: Table, variable: TableVariable, *, normalize: bool = Fal
         normalize: whether class names that differ only in case or white space are equal.
     """
     kind = variable.kind_in(table)
-    pairs = list(_pairs(table, variable, variable.llm))
+    pairs = list(label_pairs(table, variable))
     if normalize and kind in CHOICES:
         pairs = [(human and folded_name(human), llm and folded_name(llm)) for human, llm in pairs]
     labeled = np.array([human is not None for human, _ in pairs])
-    right = [human is not None and llm is not None and _equal(kind, human, llm) for human, llm in pairs]
+    right = [pair_is_correct(kind, human, llm) for human, llm in pairs]
     return labeled, np.array(right)
 
 
@@ -136,6 +141,11 @@ def _pairs(table: Table, variable: TableVariable, llm: str) -> Iterator[tuple[An
             for column in (labels.human, labels.llm)
         ]
         yield values[0], None if row in labels.unlabelled else values[1]
+
+
+def pair_is_correct(kind: str, human: Any, llm: Any) -> bool:
+    """Whether an LLM label equals the human one; a missing label does not."""
+    return human is not None and llm is not None and _equal(kind, human, llm)
 
 
 def _equal(kind: str, human: Any, llm: Any) -> bool:

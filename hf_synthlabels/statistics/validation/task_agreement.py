@@ -214,6 +214,11 @@ def row_scores(dataset: Table, schema: LabelSchema, *, human: str, llm: str, tok
     return scores
 
 
+def row_score(kind: str, scale: Scale | None, human: Any, llm: Any) -> float:
+    """The score of one row by `ROW_SCORES`, of labels that `read_label` returned."""
+    return _score_of(kind, scale)(human, llm)
+
+
 def _score_of(kind: str, scale: Scale | None) -> Callable[[Any, Any], float]:
     match kind:
         case "multi-label":

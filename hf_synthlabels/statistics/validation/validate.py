@@ -12,7 +12,7 @@ import numpy as np
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement.base import KindAgreement
 from hf_synthlabels.statistics.agreement.classification import classification_agreement
-from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, occurring
+from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, rare_classes
 from hf_synthlabels.statistics.arrays import MISSING, Mask, check_lengths, encode
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.confidence.confidence_columns import with_confidence
@@ -21,6 +21,8 @@ from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.raters.table_raters import table_raters, with_majority
 from hf_synthlabels.statistics.raters.votes import votes_columns
+from hf_synthlabels.statistics.sequential.anytime_agreement import anytime_agreement
+from hf_synthlabels.statistics.sequential.table_look import anytime_kind_agreement, check_has_sequence, look_at
 from hf_synthlabels.statistics.validation.dataset_columns import (
     Table,
     column_feature,
@@ -43,11 +45,6 @@ if TYPE_CHECKING:
 
 CHOICES = ("text-classification", "text-pair")
 
-MIN_CLASS_ROWS = 5
-"""Human-labeled rows of a class below which no interval of a mean over classes keeps its coverage."""
-
-SHOWN_CLASSES = 5
-
 
 def validate(
     dataset: Table,
@@ -67,14 +64,13 @@ def validate(
     votes: str | Sequence[str] | None = None,
     normalize_labels: bool = False,
     confidence: str | bool = True,
+    sequential: bool = False,
 ) -> ValidationReport:
     """Compare LLM labels with human labels, with an interval on every score.
 
-    Rows with a human label are scored. They are a random sample, or weighted by the column `inclusion_probability`.
-
     Args:
-        dataset: one split, for example a `datasets.Dataset`; docs/columns.md lists the forms of labels.
-        human: column of human labels; None (or -1 in a ClassLabel) where missing.
+        dataset: one split, such as a `datasets.Dataset`; its column `inclusion_probability`, if any, gives the weights.
+        human: column of human labels; rows without one (None, or -1 in a ClassLabel) are not scored.
         llm: column of LLM labels; `<llm>_status`, if there is one, has their status.
         names: label names; by default those of the schema, of the columns, or all that occur, sorted.
         gate: a score and its threshold, such as "macro_f1>=0.7" or "mae<=0.5".
@@ -89,6 +85,7 @@ def validate(
         votes: column of several human labels, or one for each rater; by default `<human>_votes` if there is one.
         normalize_labels: whether names that differ only in case or white space are one class.
         confidence: column with the confidence (default: `<llm>_confidence`, else `<llm>_probs`); False for no check.
+        sequential: whether intervals and gate hold at all looks, while rows are being labeled in random order.
 
     Raises:
         DataError: a column is missing or holds other values, or there is no human label.
@@ -96,7 +93,7 @@ def validate(
     """
     bootstrap, kind = BootstrapConfig(level, resamples, seed), _kind(dataset, llm, schema, kind)
     dataset = with_majority(dataset, human, llm, kind, votes, normalize=normalize_labels)
-    columns = _Columns(dataset, human, llm, tokens, clusters, strata, normalize_labels)
+    columns = _Columns(dataset, human, llm, tokens, clusters, strata, normalize_labels, sequential)
     report = columns.checked(_validate(columns, kind, names, schema, gate, bootstrap), schema, confidence)
     return _with_raters(report, columns, votes, names, schema, bootstrap)
 
@@ -110,7 +107,9 @@ def _with_raters(
     bootstrap: BootstrapConfig,
 ) -> ValidationReport:
     """The report with that on the raters, if the table has several human labels per row."""
-    if not (voted := votes_columns(columns.dataset, report.human, votes)):
+    voted = votes_columns(columns.dataset, report.human, votes)
+    # Intervals of raters are those of a finished sample.
+    if not voted or columns.sequential:
         return report
     names = names or (schema.names if schema is not None and schema.names else None)
     raters = table_raters(
@@ -139,6 +138,7 @@ class _Columns:
     clusters: str | None
     strata: str | None
     normalize: bool
+    sequential: bool
 
     @property
     def status(self) -> str | None:
@@ -197,6 +197,8 @@ def _validate(
     else:
         scored = _other_kind(columns, kind, names, None if schema is None else schema.scale, bootstrap)
     result, counts = scored.result, scored.counts
+    if gate is not None and columns.sequential:
+        check_has_sequence(gate.metric, result.scores)
     return ValidationReport(
         kind=kind,
         human=columns.human,
@@ -247,17 +249,22 @@ def _classification(columns: _Columns, names: Sequence[str] | None, bootstrap: B
     rows = columns.scored(human_codes != MISSING)
     scored, design = rows.counted, None if rows.design is None else rows.design.take(rows.counted)
     matrix = ConfusionMatrix.from_codes(human_codes[scored], llm_codes[scored], names)
-    result = classification_agreement(human_codes[scored], llm_codes[scored], names, bootstrap, design)
+    top = int(np.argmax(matrix.array.sum(axis=1)))
+    if columns.sequential:
+        look = look_at(columns.dataset, scored, bootstrap.level, columns.clusters)
+        result = anytime_agreement(human_codes[scored], llm_codes[scored], names, look, llm_codes)
+        share = look.share(human_codes[scored] == top)
+    else:
+        result = classification_agreement(human_codes[scored], llm_codes[scored], names, bootstrap, design)
+        share = share_interval(human_codes[scored] == top, None, design, bootstrap.level)
     counts = {
         "n_rows": len(human_labels),
         "n_labelled": int((llm_codes != MISSING).sum()),
         "n_human": matrix.n,
         "n_answered": matrix.answered,
     }
-    top = int(np.argmax(matrix.array.sum(axis=1)))
-    majority = (matrix.names[top], share_interval(human_codes[scored] == top, None, design, bootstrap.level))
-    notes = (*spelling, *rows.notes, *rare_classes(matrix))
-    return _Scored(replace(result, notes=notes), counts, matrix, majority)
+    notes = (*spelling, *rows.notes, *result.notes, *rare_classes(matrix))
+    return _Scored(replace(result, notes=notes), counts, matrix, (matrix.names[top], share))
 
 
 def _other_kind(
@@ -277,20 +284,9 @@ def _other_kind(
     kept = [value if scored else None for value, scored in zip(values, rows.counted, strict=True)]
     labels = replace(labels, human=replace(labels.human, values=kept), design=rows.design)
     result, counts = kind_agreement(labels, names, scale, bootstrap)
+    if columns.sequential:
+        variable = TableVariable(columns.llm, columns.human, kind, tokens=columns.tokens)
+        result = anytime_kind_agreement(
+            result, columns.dataset, variable, rows.counted, scale, bootstrap.level, columns.clusters
+        )
     return _Scored(replace(result, notes=(*rows.notes, *result.notes)), counts)
-
-
-def rare_classes(matrix: ConfusionMatrix) -> tuple[str, ...]:
-    """A note on classes that are too rare for reliable intervals of macro F1 and kappa."""
-    rare = [
-        f"{name} ({sum(row)})"
-        for name, row, occurs in zip(matrix.names, matrix.counts, occurring(matrix.array), strict=True)
-        if occurs and sum(row) < MIN_CLASS_ROWS
-    ]
-    if len(matrix.names) < 2 or not rare:
-        return ()
-    shown = ", ".join(rare[:SHOWN_CLASSES]) + (f" and {len(rare) - SHOWN_CLASSES} more" if len(rare) > 5 else "")
-    return (
-        f"Classes with fewer than {MIN_CLASS_ROWS} human-labeled rows: {shown}. The intervals of macro F1 and kappa "
-        "are not reliable for them; label more rows of these classes.",
-    )

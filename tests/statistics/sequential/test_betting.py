@@ -58,7 +58,7 @@ def test_bounds_are_those_of_a_loop_over_means(n: int, weighted: bool, binary: b
 
     def smallest(x: list[float], *, ever: bool) -> float:
         if ever:
-            kept = [mean for mean in GRID if max(capitals(x, shares, mean)) < 40]
+            kept = [mean for mean in GRID if capitals(x, shares, mean)[-1] < 40]
         else:
             kept = [mean for mean in GRID if fixed_capital(x, shares, mean, 0.025, weighted=weighted) < 40]
         return min(kept, default=1.0)
@@ -103,18 +103,29 @@ def test_weighted_capital_is_fair_under_the_sampling_design() -> None:
     assert expected == pytest.approx(1)
 
 
-def test_intervals_are_nested_and_scaled_weights_change_nothing() -> None:
+def test_the_path_of_the_capital_is_that_of_a_loop() -> None:
+    values, weights = sample(40, 5, binary=False)
+    shares = [weight / 10 for weight in weights]
+    path = log_capital(np.array(values), 0.7, np.array(shares))
+    assert np.exp(path) == pytest.approx(capitals(values, shares, 0.7))
+
+
+def test_intervals_contain_the_estimate_and_scaled_weights_change_nothing() -> None:
     values, weights = sample(120, 5)
-    looks = [anytime_interval(values[:n], weights=weights[:n], max_weight=10) for n in range(1, 121, 7)]
-    for earlier, later in itertools.pairwise(looks):
-        assert 0 <= earlier.low <= later.low <= later.high <= earlier.high <= 1
-    scaled = anytime_interval(values, weights=[weight / 7 for weight in weights], max_weight=10 / 7)
-    assert scaled.low == pytest.approx(anytime_interval(values, weights=weights, max_weight=10).low)
+    for n in range(1, 121, 7):
+        look = anytime_interval(values[:n], weights=weights[:n], max_weight=10)
+        assert 0 <= look.low <= look.estimate <= look.high <= 1
+        scaled = anytime_interval(values[:n], weights=[weight / 7 for weight in weights[:n]], max_weight=10 / 7)
+        assert (scaled.low, scaled.high) == pytest.approx((look.low, look.high))
+    wide = anytime_interval(values, 0.99, weights=weights)
+    assert wide.low < anytime_interval(values, 0.95, weights=weights).low
 
 
-def test_the_fixed_bound_does_not_depend_on_the_order() -> None:
+def test_bounds_do_not_depend_on_the_order() -> None:
     values, weights = sample(80, 6)
     assert lower_bound(values, weights=weights) == pytest.approx(lower_bound(values[::-1], weights=weights[::-1]))
+    reordered = anytime_interval(values[::-1], weights=weights[::-1])
+    assert reordered.low == pytest.approx(anytime_interval(values, weights=weights).low)
     assert lower_bound(values, 0.01) < lower_bound(values, 0.1) < np.mean(values) < upper_bound(values, 0.1)
 
 
