@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ Labels = ArrayLike | Sequence[Sequence[Any]]
 """Names or numbers, shape (items, raters); None or nan where a rating is missing."""
 
 Names = Sequence[Any]
-"""One label name per row; None or nan where there is none."""
+"""One label name per row, or the shares of several by name (a soft label); None or nan where there is none."""
 
 MISSING = -1
 """The code of a row without a label."""
@@ -192,13 +192,17 @@ def divided(over: Ints | Floats, under: Ints | Floats, otherwise: float = math.n
 
 
 def numeric_values(values: Any, positive: Any, field: str) -> Floats:
-    """Numbers, or 1 where a name is the positive one and 0 elsewhere."""
+    """Numbers, or 1 where a name is the positive one and 0 elsewhere; of a soft label the share of the positive one."""
     if positive is None:
         return number_column(values, field)
     column = plain_column(values, field)
-    if not any(value == positive for value in column):
+    shares = [
+        value.get(positive, 0.0) if isinstance(value, Mapping) else None if value is None else float(value == positive)
+        for value in column
+    ]
+    if not any(shares):
         raise DataError(f"`{field}` is {positive!r} in no row: check `positive`.")
-    return np.array([math.nan if value is None else float(value == positive) for value in column])
+    return np.array([math.nan if share is None else share for share in shares])
 
 
 def plain_column(values: Names, field: str) -> list[Any]:
@@ -213,18 +217,24 @@ def class_list(names: Sequence[Any] | None, *columns: Names) -> list[str]:
     """The given names, or all that occur, sorted."""
     if names is not None:
         return [str(name) for name in names]
-    labels = {str(value) for column in columns for value in plain_column(column, "labels") if value is not None}
+    values = [value for column in columns for value in plain_column(column, "labels") if value is not None]
+    labels = {str(name) for value in values for name in (value if isinstance(value, Mapping) else (value,))}
     if not labels:
         raise DataError("`human` and `llm` have no label in any row.")
     return sorted(labels)
 
 
 def one_hot(values: Names, names: Sequence[str], field: str) -> Floats:
-    """Shape (rows, names); nan in rows without a label."""
-    labels = [None if value is None else str(value) for value in plain_column(values, field)]
+    """Shape (rows, names); nan in rows without a label, and shares in rows with a soft label."""
+    column = plain_column(values, field)
+    labels = [None if value is None or isinstance(value, Mapping) else str(value) for value in column]
     codes = encode(labels, names, field=field)
     table: Floats = (codes[:, None] == np.arange(len(names))).astype(np.float64)
     table[codes == MISSING] = math.nan
+    for row, value in enumerate(column):
+        if isinstance(value, Mapping):
+            table[row] = 0.0
+            table[row, encode([str(name) for name in value], names, field=field)] = list(value.values())
     return table
 
 

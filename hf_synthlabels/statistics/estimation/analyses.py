@@ -43,7 +43,7 @@ def estimate_mean(human: Numbers, llm: Numbers, inference: Inference | None = No
     """
     inference = inference or Inference()
     rows = label_rows(number_column(human, "human")[:, None], number_column(llm, "llm")[:, None], inference)
-    return estimate_all("mean of the labels", [_means(Quantity("mean", (1.0,)))], rows, inference)
+    return estimate_all("mean of the labels", [group_means(Quantity("mean", (1.0,)))], rows, inference)
 
 
 def estimate_prevalence(
@@ -64,7 +64,7 @@ def estimate_prevalence(
     inference = inference or Inference()
     known = class_list(names, human, llm)
     rows = label_rows(one_hot(human, known, "human"), one_hot(llm, known, "llm"), inference)
-    estimands = [_means(Quantity(name, (1.0,), 0, 1, share=True), (), place) for place, name in enumerate(known)]
+    estimands = [group_means(Quantity(name, (1.0,), 0, 1, share=True), (), place) for place, name in enumerate(known)]
     notes = rare_classes(known, rows.human[rows.labeled].sum(axis=0).tolist())
     return estimate_all("share of the rows of each class", estimands, rows, inference, notes)
 
@@ -131,18 +131,18 @@ def estimate_difference(
     rows = label_rows(truth, predicted, inference, known_columns)
     parts = [member[:, place] for place in range(len(known))]
     estimands = [
-        _means(Quantity(name, (1.0,), *ends, (part,), positive is not None), [part])
+        group_means(Quantity(name, (1.0,), *ends, (part,), positive is not None), [part])
         for name, part in zip(known, parts, strict=True)
     ]
     wide = ends[1] - ends[0]
     for name, part in zip(known[1:], parts[1:], strict=True):
         pair = (parts[0], part)
-        estimands.append(_means(Quantity(f"{name} - {known[0]}", (-1.0, 1.0), -wide, wide, pair), pair))
+        estimands.append(group_means(Quantity(f"{name} - {known[0]}", (-1.0, 1.0), -wide, wide, pair), pair))
     what = "mean of the labels" if positive is None else f"share of {positive}"
     return estimate_all(f"{what} in each group, and differences from {known[0]}", estimands, rows, inference)
 
 
-def _means(quantity: Quantity, groups: Sequence[Mask] = (), column: int = 0) -> Ratios:
+def group_means(quantity: Quantity, groups: Sequence[Mask] = (), column: int = 0) -> Ratios:
     """Means of one number of a label, in each group or, without groups, over all rows."""
 
     def under(labels: Floats) -> Floats:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.arrays import Mask
-from hf_synthlabels.statistics.design.human_rows import SampledRows, sampled_rows
+from hf_synthlabels.statistics.arrays import Mask, class_list, number_column
+from hf_synthlabels.statistics.design.human_rows import PROBABILITY, SampledRows, sampled_rows
 from hf_synthlabels.statistics.estimation.analyses import (
     estimate_difference,
     estimate_f1,
@@ -20,6 +20,10 @@ from hf_synthlabels.statistics.estimation.analyses import (
 from hf_synthlabels.statistics.estimation.estimands import Family
 from hf_synthlabels.statistics.estimation.estimates import EstimateReport
 from hf_synthlabels.statistics.estimation.label_rows import Inference
+from hf_synthlabels.statistics.missing_labels.bounds import QuantityBounds
+from hf_synthlabels.statistics.missing_labels.estimate_bounds import ReportedLabels, estimate_bounds
+from hf_synthlabels.statistics.raters.table_raters import soft_labels, with_majority
+from hf_synthlabels.statistics.raters.votes import read_votes, votes_columns
 from hf_synthlabels.statistics.regression.formula_data import estimate_columns, formula_data, with_columns, with_default
 from hf_synthlabels.statistics.validation.dataset_columns import (
     Table,
@@ -29,6 +33,9 @@ from hf_synthlabels.statistics.validation.dataset_columns import (
     one_spelling,
     read_names,
 )
+
+KINDS = {True: "text-scale", False: "text-classification"}
+"""Task type of labels by whether they are numbers."""
 
 EstimandName = Literal["prevalence", "mean", "f1"]
 
@@ -47,42 +54,52 @@ def estimate(
     prediction: str | None = None,
     clusters: str | None = None,
     inference: Inference | None = None,
+    votes: str | Sequence[str] | None = None,
+    soft: bool = False,
     normalize_labels: bool = False,
 ) -> EstimateReport:
     """Estimate one quantity with the naive, the classical, the PPI++ and the DSL estimator.
 
-    The column `inclusion_probability` has the inclusion probabilities, null for rows that were not sampled. The column
-    `<llm>_confidence` helps DSL to predict human labels.
-
     Args:
         dataset: one split, for example a `datasets.Dataset`.
-        human: column of human labels, None where missing.
-        llm: column of LLM labels.
+        human: column of human labels, None where missing. `inclusion_probability` is null for rows not sampled.
+        llm: column of LLM labels. `<llm>_confidence` helps DSL to predict human labels.
         estimand: "prevalence" of each class (default for names), "mean" (default for numbers), or "f1" of predictions.
         groups: column whose groups are compared.
         formula: regression, such as "bias ~ topic * year + C(outlet)"; text and class names are categories.
         variables: LLM variables of the formula by name: columns of LLM and of human labels. `llm` is one with `human`.
-        family: "linear" or "logistic"; by default logistic if the outcome has classes.
+        family: "linear" or "logistic" (default of classes).
         positive: class of groups, or of a regression's outcome; by default the second of two classes, sorted.
         prediction: column of the predictions that F1 scores; by default the LLM labels.
         clusters: column of cluster ids.
         inference: level, folds and seed; its probabilities, clusters and features are those of the columns.
+        votes: as in `validate`. Rows without a majority, or with `soft` all, have shares of votes as human labels.
         normalize_labels: whether names that differ only in case or white space are one class.
 
     Raises:
         DataError: a column is missing or holds other values, or no human label counts.
         ConfigError: the options contradict each other.
     """
-    inference = inference or Inference()
+    _check_options(formula, groups, estimand)
+    inference, numeric = inference or Inference(), _is_numeric(dataset, llm, estimand)
+    voted = with_majority(dataset, human, llm, KINDS[numeric], votes, normalize=normalize_labels)
     if formula is not None:
-        if groups or estimand:
-            raise ConfigError("`formula` cannot be combined with `groups` or `estimand`: leave them out.")
-        declared = with_default(dataset, variables, human, llm)
-        data = formula_data(dataset, formula, declared, clusters, inference, normalize=normalize_labels)
+        pairs = with_default(voted, variables, human, llm)
+        data = formula_data(voted, formula, pairs, clusters, inference, normalize=normalize_labels)
         return estimate_columns(formula, data, family=family, positive=positive)
-    numeric = feature_kind(column_feature(dataset, llm)) == "text-scale" if estimand is None else estimand == "mean"
-    labels = _read_labels(dataset, (human, llm, prediction), numeric=numeric, normalize=normalize_labels)
+    labels = _read_labels(voted, (human, llm, prediction), numeric=numeric, normalize=normalize_labels)
+    labels = _with_votes(labels, voted, human, votes, soft=soft)
     return _weighted(dataset, labels, inference, clusters, (human, llm), estimand, groups, positive)
+
+
+def _check_options(formula: str | None, groups: str | None, estimand: str | None) -> None:
+    if formula is not None and (groups or estimand):
+        raise ConfigError("`formula` cannot be combined with `groups` or `estimand`: leave them out.")
+
+
+def _is_numeric(dataset: Table, llm: str, estimand: str | None) -> bool:
+    """Whether labels are numbers, by the estimand or the type of the column."""
+    return feature_kind(column_feature(dataset, llm)) == "text-scale" if estimand is None else estimand == "mean"
 
 
 def _weighted(
@@ -99,8 +116,49 @@ def _weighted(
     human, llm = columns
     sample = sampled_rows(dataset, labels.labeled(human))
     inference = with_columns(inference, dataset, [llm], sample, clusters)
-    report = _analyze(dataset, labels.sampled(sample), inference, estimand, groups, positive)
-    return replace(report, notes=(*labels.notes, *(() if sample is None else sample.notes), *report.notes))
+    labels = labels.sampled(sample)
+    report = _analyze(dataset, labels, inference, estimand, groups, positive)
+    bounds = () if estimand == "f1" else _bounds(dataset, labels, inference, groups, positive, report)
+    notes = (*labels.notes, *(() if sample is None else sample.notes), *report.notes)
+    return replace(report, notes=notes, bounds=bounds)
+
+
+def _bounds(
+    dataset: Table,
+    labels: _Labels,
+    inference: Inference,
+    groups: str | None,
+    positive: str | None,
+    report: EstimateReport,
+) -> tuple[QuantityBounds, ...]:
+    """Bounds of the quantities for missing labels."""
+    sampled = np.array([label is not None and label == label for label in labels.human])
+    if PROBABILITY in (dataset.column_names or ()):
+        probabilities = number_column(column_values(dataset, PROBABILITY), PROBABILITY)
+        sampled = ~np.isnan(probabilities)
+        inference = replace(inference, probabilities=np.where(sampled, probabilities, 1.0))
+    members = None if groups is None else column_values(dataset, groups)
+    positive = None if groups is None else labels.positive(positive)
+    known = ReportedLabels(labels.human, labels.llm, labels.numeric, members, positive)
+    return estimate_bounds(known.quantities(report), sampled, known.scale(), inference, report)
+
+
+def _with_votes(
+    labels: _Labels, dataset: Table, human_column: str, votes_column: str | Sequence[str] | None, *, soft: bool
+) -> _Labels:
+    """Labels in which rows without a majority have the shares of their votes, with a note."""
+    if not (columns := votes_columns(dataset, human_column, votes_column)):
+        return labels
+    votes = read_votes(dataset, columns, KINDS[labels.numeric], normalize=labels.normalize)
+    human = soft_labels(votes, labels.human, numeric=labels.numeric, every=soft)
+    changed = sum(new is not old for new, old in zip(human, labels.human, strict=True))
+    if not changed:
+        return labels
+    what = "the mean of their votes" if labels.numeric else "the shares of their votes"
+    note = f"{changed:,} rows without a majority of the votes have {what} as the human label: each vote counts equally."
+    if soft:
+        note = f"{changed:,} rows have {what} as the human label: estimates are of what a random rater would answer."
+    return replace(labels, human=human, notes=(*labels.notes, note))
 
 
 def _analyze(
@@ -166,7 +224,7 @@ class _Labels:
         """
         if self.numeric:
             return None
-        names = sorted({str(label) for label in (*self.human, *self.llm) if label is not None})
+        names = class_list(None, self.human, self.llm)
         if name is not None:
             return one_spelling([[name]], names, normalize=True)[0][0][0] if self.normalize else name
         if len(names) != 2:

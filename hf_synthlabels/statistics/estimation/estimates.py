@@ -18,6 +18,7 @@ from hf_synthlabels.statistics.estimation.label_rows import Inference, LabelRows
 from hf_synthlabels.statistics.estimation.variance import own_rows
 from hf_synthlabels.statistics.exhibits import align, shorten, wrap
 from hf_synthlabels.statistics.intervals import Interval, fields_as_json
+from hf_synthlabels.statistics.missing_labels.bounds import QuantityBounds, bounds_table
 
 NAME_WIDTH = 30
 
@@ -86,6 +87,8 @@ class EstimateReport:
     """Whether all rows had the same inclusion probability."""
     estimates: tuple[QuantityEstimate, ...]
     notes: tuple[str, ...] = ()
+    bounds: tuple[QuantityBounds, ...] = ()
+    """Worst and best case of quantities with missing labels."""
 
     def __iter__(self) -> Iterator[QuantityEstimate]:
         return iter(self.estimates)
@@ -111,6 +114,7 @@ class EstimateReport:
             "Naive intervals do not reflect LLM errors."
         )
         notes = [wrap(note, width) for note in self.notes]
+        notes += [bounds_table(self.bounds, self.level, width)] if self.bounds else []
         return "\n\n".join(
             [self.head(width), align(self._cells(width), {1, 6, 7}, width), wrap(caption, width), *notes]
         )

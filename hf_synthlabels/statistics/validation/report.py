@@ -13,6 +13,7 @@ from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.confidence.confidence_report import ConfidenceReport
 from hf_synthlabels.statistics.exhibits import Breakdown, align, shorten, wrap
 from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.missing_labels.bounds import Bounds, bounds_text
 from hf_synthlabels.statistics.raters.rater_report import RaterReport
 from hf_synthlabels.statistics.validation.gate import GateVerdict
 from hf_synthlabels.statistics.validation.measures import MEASURES
@@ -66,6 +67,8 @@ class ValidationReport:
     """Reliability of the human labels, if rows have several."""
     confidence: ConfidenceReport | None = None
     """Whether the confidence says which labels are right; None if no confidence is known."""
+    bounds: Bounds | None = None
+    """Of accuracy, if rows have no predicted label or no human label."""
 
     @property
     def coverage(self) -> Interval:
@@ -139,6 +142,7 @@ class ValidationReport:
             **({} if self.majority is None else {"majority": [self.majority[0], self.majority[1].to_dict()]}),
             **({} if self.raters is None else {"raters": self.raters.to_dict()}),
             **({} if self.confidence is None else {"confidence": self.confidence.to_dict()}),
+            **({} if self.bounds is None else {"bounds": self.bounds.to_dict()}),
         }
 
     @classmethod
@@ -158,6 +162,7 @@ class ValidationReport:
             majority=None if majority is None else (majority[0], Interval.from_dict(majority[1])),
             raters=RaterReport.from_dict(values["raters"]) if "raters" in values else None,
             confidence=ConfidenceReport.from_dict(values["confidence"]) if "confidence" in values else None,
+            bounds=Bounds.from_dict(values["bounds"]) if "bounds" in values else None,
         )
 
     def to_json(self) -> str:
@@ -186,6 +191,7 @@ class ValidationReport:
             name, share = self.majority
             baseline = f"baseline: always answering {shorten(name, NAME_WIDTH)!r} has accuracy {share}"
             parts.append(baseline if width is None else wrap(baseline, width))
+        parts += [wrap(bounds_text(self.bounds), width)] if self.bounds is not None else []
         parts += [self.raters.text(width)] if self.raters is not None else []
         if self.gate is not None:
             parts.append(wrap(f"gate {self.gate}", width))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.labels import LabelSchema
 from hf_synthlabels.statistics.agreement.base import KindAgreement
 from hf_synthlabels.statistics.agreement.classification import classification_agreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, rare_classes
@@ -19,6 +20,7 @@ from hf_synthlabels.statistics.confidence.confidence_columns import with_confide
 from hf_synthlabels.statistics.design.human_rows import ScoredRows, scored_rows
 from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.missing_labels.accuracy_bounds import accuracy_bounds
 from hf_synthlabels.statistics.raters.table_raters import table_raters, with_majority
 from hf_synthlabels.statistics.raters.votes import votes_columns
 from hf_synthlabels.statistics.sequential.anytime_agreement import anytime_agreement
@@ -35,13 +37,14 @@ from hf_synthlabels.statistics.validation.measures import check_measure, check_v
 from hf_synthlabels.statistics.validation.report import ValidationReport
 from hf_synthlabels.statistics.validation.table_variables import TableVariable
 from hf_synthlabels.statistics.validation.task_agreement import (
+    NAMED,
     check_numbers,
     kind_agreement,
     label_columns,
 )
 
 if TYPE_CHECKING:
-    from hf_synthlabels.labels import LabelSchema, Scale
+    from hf_synthlabels.labels import Scale
 
 CHOICES = ("text-classification", "text-pair")
 
@@ -95,7 +98,21 @@ def validate(
     dataset = with_majority(dataset, human, llm, kind, votes, normalize=normalize_labels)
     columns = _Columns(dataset, human, llm, tokens, clusters, strata, normalize_labels, sequential)
     report = columns.checked(_validate(columns, kind, names, schema, gate, bootstrap), schema, confidence)
-    return _with_raters(report, columns, votes, names, schema, bootstrap)
+    return _with_raters(_with_bounds(report, columns, names, schema), columns, votes, names, schema, bootstrap)
+
+
+def _with_bounds(
+    report: ValidationReport, columns: _Columns, names: Sequence[str] | None, schema: LabelSchema | None
+) -> ValidationReport:
+    """The report with bounds of the accuracy, if the task type has one and labels are missing."""
+    if "accuracy" not in report.scores:
+        return report
+    if schema is None and names and report.kind in NAMED:
+        schema = LabelSchema(kind=report.kind, names=tuple(names))  # type: ignore[arg-type]
+    variable = TableVariable(report.llm, report.human, None if schema else report.kind, schema, columns.tokens)
+    options = {"clusters": columns.clusters, "strata": columns.strata}
+    bounds = accuracy_bounds(columns.dataset, variable, **options, normalize=columns.normalize, level=report.level)
+    return replace(report, bounds=bounds)
 
 
 def _with_raters(

@@ -12,6 +12,7 @@ from hf_synthlabels.publishing.report.confusion_figure import MAX_DRAWN, MAX_UPR
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.statistics import MEASURES, Interval, ValidationReport
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals, Section, Table, Value
+from hf_synthlabels.statistics.missing_labels.bounds import bounds_text
 from hf_synthlabels.statistics.validation.measures import SIGNED, UNBOUNDED, UNGATED
 from hf_synthlabels.studies.wording import counted
 
@@ -123,7 +124,8 @@ def _agreement(report: ValidationReport) -> Section:
         exhibits.append(Intervals("scores", "Proportions", panels, f"{100 * report.level:g}% intervals", marks))
     exhibits.append(Table("score_table", "All scores", ("score", "value", "interval by"), tuple(rows)))
     answer = f"{report.n_human:,} rows have a human label; {report.n_answered:,} of them also have a predicted label."
-    return Section("agreement", "Agreement with human labels", answer, tuple(exhibits), report.notes)
+    notes = (*report.notes, *(() if report.bounds is None else (bounds_text(report.bounds),)))
+    return Section("agreement", "Agreement with human labels", answer, tuple(exhibits), notes)
 
 
 def _by_label(report: ValidationReport) -> Section | None:

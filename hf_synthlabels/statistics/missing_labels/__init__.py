@@ -1,0 +1,1 @@
+"""Worst-case and best-case bounds of estimates when labels are missing."""
