@@ -124,3 +124,17 @@ def test_one_row_and_one_class(tmp_path: Path, run: Run) -> None:
     assert report.raters is not None
     assert report.raters.model is None
     assert report.raters.alpha.n == 1
+
+
+def test_estimate_keeps_disputed_rows(tmp_path: Path, run: Run) -> None:
+    rows = some_rows(raters=2)
+    wide = [{"llm_label": row["llm_label"], "label_ann": row["votes"][0], "label_bob": row["votes"][1]} for row in rows]
+    data, page = write(wide, tmp_path / "rows.csv"), tmp_path / "estimates.json"
+    out = output(run("estimate", str(data), "--votes", "label_ann,label_bob", "-o", str(page)))
+    report = json.loads(page.read_text(encoding="utf-8"))
+    shares = np.mean([vote == "yes" for row in rows for vote in row["votes"]])
+    (yes,) = [each for each in report["estimates"] if each["name"] == "yes"]
+    assert yes["classical"]["estimate"] == pytest.approx(shares)
+    assert "without a majority" in out
+    soft = output(run("estimate", str(data), "--votes", "label_ann,label_bob", "--soft"))
+    assert "60 rows" in soft

@@ -73,7 +73,8 @@ def estimate(
         prediction: column of the predictions that F1 scores; by default the LLM labels.
         clusters: column of cluster ids.
         inference: level, folds and seed; its probabilities, clusters and features are those of the columns.
-        votes: as in `validate`. Rows without a majority, or with `soft` all, have shares of votes as human labels.
+        votes: as in `validate`. Human labels of rows without a majority are the shares of their votes.
+        soft: whether those of all rows with votes are.
         normalize_labels: whether names that differ only in case or white space are one class.
 
     Raises:
@@ -87,8 +88,7 @@ def estimate(
         pairs = with_default(voted, variables, human, llm)
         data = formula_data(voted, formula, pairs, clusters, inference, normalize=normalize_labels)
         return estimate_columns(formula, data, family=family, positive=positive)
-    labels = _read_labels(voted, (human, llm, prediction), numeric=numeric, normalize=normalize_labels)
-    labels = _with_votes(labels, voted, human, votes, soft=soft)
+    labels = _labels(voted, (human, llm, prediction), votes, numeric=numeric, soft=soft, normalize=normalize_labels)
     return _weighted(dataset, labels, inference, clusters, (human, llm), estimand, groups, positive)
 
 
@@ -143,13 +143,21 @@ def _bounds(
     return estimate_bounds(known.quantities(report), sampled, known.scale(), inference, report)
 
 
-def _with_votes(
-    labels: _Labels, dataset: Table, human_column: str, votes_column: str | Sequence[str] | None, *, soft: bool
+def _labels(
+    dataset: Table,
+    columns: tuple[str, str, str | None],
+    votes_column: str | Sequence[str] | None,
+    *,
+    numeric: bool,
+    soft: bool,
+    normalize: bool,
 ) -> _Labels:
     """Labels in which rows without a majority have the shares of their votes, with a note."""
-    if not (columns := votes_columns(dataset, human_column, votes_column)):
+    labels = _read_labels(dataset, columns, numeric=numeric, normalize=normalize)
+    voted = votes_columns(dataset, columns[0], votes_column)
+    if not voted:
         return labels
-    votes = read_votes(dataset, columns, KINDS[labels.numeric], normalize=labels.normalize)
+    votes = read_votes(dataset, voted, KINDS[labels.numeric], normalize=labels.normalize)
     human = soft_labels(votes, labels.human, numeric=labels.numeric, every=soft)
     changed = sum(new is not old for new, old in zip(human, labels.human, strict=True))
     if not changed:

@@ -20,9 +20,7 @@ from hf_synthlabels.statistics.confidence.confidence_columns import with_confide
 from hf_synthlabels.statistics.design.human_rows import ScoredRows, scored_rows
 from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.missing_labels.accuracy_bounds import accuracy_bounds
-from hf_synthlabels.statistics.raters.table_raters import table_raters, with_majority
-from hf_synthlabels.statistics.raters.votes import votes_columns
+from hf_synthlabels.statistics.raters.table_raters import with_majority
 from hf_synthlabels.statistics.sequential.anytime_agreement import anytime_agreement
 from hf_synthlabels.statistics.sequential.table_look import anytime_kind_agreement, check_has_sequence, look_at
 from hf_synthlabels.statistics.validation.dataset_columns import (
@@ -35,9 +33,9 @@ from hf_synthlabels.statistics.validation.dataset_columns import (
 from hf_synthlabels.statistics.validation.gate import Gate
 from hf_synthlabels.statistics.validation.measures import check_measure, check_validated_kind
 from hf_synthlabels.statistics.validation.report import ValidationReport
+from hf_synthlabels.statistics.validation.report_parts import ReportRows, with_parts
 from hf_synthlabels.statistics.validation.table_variables import TableVariable
 from hf_synthlabels.statistics.validation.task_agreement import (
-    NAMED,
     check_numbers,
     kind_agreement,
     label_columns,
@@ -98,50 +96,8 @@ def validate(
     dataset = with_majority(dataset, human, llm, kind, votes, normalize=normalize_labels)
     columns = _Columns(dataset, human, llm, tokens, clusters, strata, normalize_labels, sequential)
     report = columns.checked(_validate(columns, kind, names, schema, gate, bootstrap), schema, confidence)
-    return _with_raters(_with_bounds(report, columns, names, schema), columns, votes, names, schema, bootstrap)
-
-
-def _with_bounds(
-    report: ValidationReport, columns: _Columns, names: Sequence[str] | None, schema: LabelSchema | None
-) -> ValidationReport:
-    """The report with bounds of the accuracy, if the task type has one and labels are missing."""
-    if "accuracy" not in report.scores:
-        return report
-    if schema is None and names and report.kind in NAMED:
-        schema = LabelSchema(kind=report.kind, names=tuple(names))  # type: ignore[arg-type]
-    variable = TableVariable(report.llm, report.human, None if schema else report.kind, schema, columns.tokens)
-    options = {"clusters": columns.clusters, "strata": columns.strata}
-    bounds = accuracy_bounds(columns.dataset, variable, **options, normalize=columns.normalize, level=report.level)
-    return replace(report, bounds=bounds)
-
-
-def _with_raters(
-    report: ValidationReport,
-    columns: _Columns,
-    votes: str | Sequence[str] | None,
-    names: Sequence[str] | None,
-    schema: LabelSchema | None,
-    bootstrap: BootstrapConfig,
-) -> ValidationReport:
-    """The report with that on the raters, if the table has several human labels per row."""
-    voted = votes_columns(columns.dataset, report.human, votes)
-    # Intervals of raters are those of a finished sample.
-    if not voted or columns.sequential:
-        return report
-    names = names or (schema.names if schema is not None and schema.names else None)
-    raters = table_raters(
-        columns.dataset,
-        voted,
-        report.kind,
-        report.llm,
-        columns.scored,
-        bootstrap,
-        names=names,
-        scale=None if schema is None else schema.scale,
-        tokens=columns.tokens,
-        normalize=columns.normalize,
-    )
-    return replace(report, raters=raters)
+    # Intervals of raters and bounds are those of a finished sample.
+    return report if sequential else with_parts(report, columns.rows, votes, names, schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +117,11 @@ class _Columns:
     def status(self) -> str | None:
         """The column of the status of LLM labels; None if there is none."""
         return name if (name := f"{self.llm}_status") in (getattr(self.dataset, "column_names", None) or ()) else None
+
+    @property
+    def rows(self) -> ReportRows:
+        """The table and its design, for further parts of the report."""
+        return ReportRows(self.dataset, self.tokens, self.clusters, self.strata, self.normalize, self.scored)
 
     def scored(self, labeled: Mask) -> ScoredRows:
         """The rows that are scored, of those with a human label."""
