@@ -18,6 +18,7 @@ from hf_synthlabels.cli.options import (
     NormalizeOption,
     SeparatorOption,
     SplitOption,
+    VotesOption,
     terminal_width,
 )
 from hf_synthlabels.cli.report import print_written
@@ -86,6 +87,10 @@ def estimate(
             "--finite-population", help="Treat the rows as the whole population (finite-population correction)."
         ),
     ] = False,
+    votes: VotesOption = None,
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Let human labels be shares of votes in all rows, not only in disputed ones.")
+    ] = False,
     normalize_labels: NormalizeOption = False,
     human: HumanOption = None,
     llm: LLMOption = None,
@@ -113,13 +118,16 @@ def estimate(
     from hf_synthlabels.publishing.conditional_labels import NOT_CODED
     from hf_synthlabels.publishing.label_variables import label_variables
     from hf_synthlabels.publishing.labeled_data import label_options
-    from hf_synthlabels.tables import check_output
 
-    if output is not None:
-        suffixes = TABLES if formula and not variants else (".json", ".csv")
-        check_output(output, sources=[data], suffixes=suffixes, folder=False)
+    _check_output(output, data, TABLES if formula and not variants else (".json", ".csv"))
     name, declared = _variables(variable, formula)
-    columns = (human, llm, prediction, *(column for pair in declared.values() for column in pair))
+    columns = (
+        human,
+        llm,
+        prediction,
+        *(votes or "").split(","),
+        *(column for pair in declared.values() for column in pair),
+    )
     numbers = estimand == "mean" or formula is not None
     options = label_options(*columns, numbers=numbers, encoding=encoding, separator=separator)
     labeled = open_labeled(data, split, options)
@@ -137,6 +145,8 @@ def estimate(
         "prediction": prediction,
         "clusters": clusters,
         "normalize_labels": normalize_labels,
+        "votes": votes,
+        "soft": soft,
     }
     if variants:
         chosen = {"quantities": quantity or (), "null": null, "estimator": _corrected(estimator)}
@@ -150,6 +160,13 @@ def estimate(
         print(f"{NOT_CODED!r}: the condition of {', '.join(shown)} does not hold.")
     label = llm or (next(iter(labeled.variables)) if formula and labeled.variables else labeled.llm)
     show_next("estimate", data=data, label=label)
+
+
+def _check_output(output: Path | None, data: str, suffixes: tuple[str, ...]) -> None:
+    from hf_synthlabels.tables import check_output
+
+    if output is not None:
+        check_output(output, sources=[data], suffixes=suffixes, folder=False)
 
 
 def _variables(variable: Sequence[str] | None, formula: str | None) -> tuple[str | None, dict[str, tuple[str, str]]]:
