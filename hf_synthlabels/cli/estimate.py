@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,13 +122,7 @@ def estimate(
 
     _check_output(output, data, TABLES if formula and not variants else (".json", ".csv"))
     name, declared = _variables(variable, formula)
-    columns = (
-        human,
-        llm,
-        prediction,
-        *(votes or "").split(","),
-        *(column for pair in declared.values() for column in pair),
-    )
+    columns = [human, llm, prediction, *(votes or "").split(","), *itertools.chain(*declared.values())]
     numbers = estimand == "mean" or formula is not None
     options = label_options(*columns, numbers=numbers, encoding=encoding, separator=separator)
     labeled = open_labeled(data, split, options)

@@ -40,6 +40,8 @@ def with_parts(
 ) -> ValidationReport:
     """The report with bounds and raters, where the table has missing labels or several human labels per row.
 
+    Their intervals are those of a finished sample.
+
     Args:
         report: scores.
         rows: table and design.

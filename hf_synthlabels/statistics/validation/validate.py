@@ -96,7 +96,6 @@ def validate(
     dataset = with_majority(dataset, human, llm, kind, votes, normalize=normalize_labels)
     columns = _Columns(dataset, human, llm, tokens, clusters, strata, normalize_labels, sequential)
     report = columns.checked(_validate(columns, kind, names, schema, gate, bootstrap), schema, confidence)
-    # Intervals of raters and bounds are those of a finished sample.
     return report if sequential else with_parts(report, columns.rows, votes, names, schema)
 
 
