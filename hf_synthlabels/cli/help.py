@@ -9,7 +9,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 GROUPS = {
-    "Label": ("plan", "annotate", "batches", "cache"),
+    "Label": ("plan", "stability", "annotate", "batches", "cache"),
     "Validate and estimate": ("sample-size", "sample", "review", "import-labels", "validate", "route", "estimate"),
     "Judge answers": ("judge",),
     "Train and compare": ("train", "predict", "export", "study", "report"),
@@ -44,6 +44,7 @@ SAMPLE_ROWS = 250
 NEXT = {
     "demo": "plan {recipe}",
     "plan": "annotate {recipe} -o {output}",
+    "stability --plan": "stability {recipe}",
     "annotate": "sample {data} -n {rows} -o {output}",
     "annotate with human labels": "validate {data}",
     "sample-size": "sample {data} -n {rows} --design {design} -o {output}",

@@ -22,6 +22,7 @@ from hf_synthlabels.cli import (
     review,
     route,
     sample,
+    stability,
     study,
     train,
     validate,
@@ -49,6 +50,7 @@ app.add_typer(review.app, name="review")
 for verb in (
     annotate.annotate,
     annotate.plan,
+    stability.stability,
     validate.validate,
     validate.sample_size,
     sample.sample,

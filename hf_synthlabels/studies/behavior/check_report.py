@@ -17,6 +17,8 @@ class CheckPlan:
 
     plans: Sequence[tuple[str, Plan]]
     """Of each check."""
+    what: str = "checks"
+    """What sends the requests."""
 
     @property
     def likely_usd(self) -> float | None:
@@ -30,7 +32,7 @@ class CheckPlan:
         tokens = sum(plan.prompt_tokens for _, plan in self.plans)
         cost = "unknown cost" if self.likely_usd is None else f"likely {self.likely_usd:,.4f} USD"
         budget = next((plan.budget for _, plan in self.plans if plan.budget), "none")
-        return f"checks: {requests:,} requests to send, {tokens:,} prompt tokens, {cost}; budget: {budget}"
+        return f"{self.what}: {requests:,} requests to send, {tokens:,} prompt tokens, {cost}; budget: {budget}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_synthlabels.annotation import Codebook, Recipe, compile_recipe, read_codebook
 from hf_synthlabels.annotation.compiler import Job
+from hf_synthlabels.studies.behavior.rewording import TASK, Rewording
 
 CLASS_KINDS = ("text-classification", "text-pair", "multi-label", "token-classification")
 
@@ -56,6 +57,40 @@ def renamed(job: Job) -> tuple[Job, NeutralNames]:
             else:
                 example["label"] = _renamed_label(example["label"], own)
     return _compiled(content, job), names
+
+
+def reworded(job: Job, rewording: Rewording) -> Job:
+    """The job with reworded instructions; where `annotator.system` replaces the prompt, with that text reworded."""
+    content = _content(job)
+    if system := content["annotator"].get("system"):
+        content["annotator"]["system"] = rewording.of(next(iter(job.variables)), system)
+    if isinstance(job.recipe, Codebook):
+        content["task"]["instructions"] = rewording.of(TASK, job.recipe.keys.task.instructions)
+    for name, task in _tasks(content, job, all_kinds=True):
+        task["instructions"] = rewording.of(name, job.variables[name].recipe.task.instructions_or_default())
+    return _compiled(content, job)
+
+
+def shuffled(job: Job, seed: int) -> Job:
+    """The job with the classes of each row in a random order, which depends on the row and the seed."""
+    content = _content(job)
+    content["task"] |= {"label_order": "shuffled", "seed": seed}
+    return _compiled(content, job)
+
+
+def resampled(job: Job, samples: int, temperature: float | None) -> Job:
+    """The job with several samples of each answer.
+
+    Args:
+        job: of the recipe.
+        samples: number of samples.
+        temperature: replaces that of the recipe; None leaves it.
+    """
+    content = _content(job)
+    content["annotator"]["num_samples"] = samples
+    if temperature is not None:
+        content["annotator"]["temperature"] = temperature
+    return _compiled(content, job)
 
 
 def of_variable(job: Job, name: str) -> Job:
