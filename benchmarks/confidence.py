@@ -22,12 +22,12 @@ from benchmarks.coverage_tables import Table, share_of
 from benchmarks.documents import table, write_csv
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig, row_intervals
 from hf_synthlabels.statistics.confidence.calibration_error import calibration_error
-from hf_synthlabels.statistics.confidence.confidence_report import contributions
 from hf_synthlabels.statistics.confidence.ranking import area_under_risk_curve, auroc, brier_of_counts
 from hf_synthlabels.statistics.confidence.reliability_table import (
     ConfidentRows,
     automatic_bins,
     bin_codes,
+    contributions,
     reliability_table,
 )
 from hf_synthlabels.statistics.intervals import Interval

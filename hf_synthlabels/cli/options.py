@@ -6,12 +6,15 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.resources import packaged_file
+
+if TYPE_CHECKING:
+    from hf_synthlabels.statistics.confidence.confidence_columns import ConfidenceCheck
 
 
 def existing(name: str, packaged: str | None = None) -> Callable[[Any], Any]:
@@ -91,6 +94,14 @@ VotesOption = Annotated[
         "(default: <human>_votes)."
     ),
 ]
+ConfidenceOption = Annotated[
+    str | None,
+    typer.Option(help="Column of the confidence to check (default: `<llm>_confidence`, else `<llm>_probs`)."),
+]
+RecalibrateOption = Annotated[
+    str | None,
+    typer.Option(help="Correct the confidence by the human labels, tested by cross-fitting: isotonic or temperature."),
+]
 NormalizeOption = Annotated[
     bool, typer.Option("--normalize-labels", help="Merge labels that differ only in case or white space.")
 ]
@@ -131,3 +142,15 @@ def column_options(human: str, llm: str, split: str | None = None) -> list[str]:
     """Options that name the label columns and the split in the next command; empty for the default names."""
     options = (("--human", human, "label"), ("--llm", llm, "llm_label"), ("--split", split, None))
     return [word for option, value, default in options if value and value != default for word in (option, value)]
+
+
+def confidence_check(column: str | None, recalibrate: Any, n_reports: int) -> ConfidenceCheck | None:
+    """What to do with the confidence, None by default; refused for several variables or gates."""
+    from hf_synthlabels.statistics.confidence.confidence_columns import ConfidenceCheck
+
+    for name, value in {"confidence": column, "recalibrate": recalibrate}.items():
+        if value is not None and n_reports > 1:
+            raise ConfigError(
+                f"`{name}` is {value!r}, for one variable: add `--variable`, and give at most one `--gate`."
+            )
+    return ConfidenceCheck(column, recalibrate) if column or recalibrate else None

@@ -21,6 +21,7 @@ from hf_synthlabels.cli.options import (
     LLMOption,
     NormalizeOption,
     OutputOption,
+    RecalibrateOption,
     ScaleOption,
     SeparatorOption,
     SequentialOption,
@@ -30,6 +31,7 @@ from hf_synthlabels.cli.options import (
     VariableOption,
     VotesOption,
     column_options,
+    confidence_check,
     terminal_width,
 )
 from hf_synthlabels.cli.report import print_written
@@ -62,6 +64,7 @@ def validate(
     sequential: SequentialOption = False,
     normalize_labels: NormalizeOption = False,
     confidence: ConfidenceOption = None,
+    recalibrate: RecalibrateOption = None,
     output: OutputOption = None,
     page: Annotated[
         Path | None, typer.Option("--report", help="Folder for a report page with tables and figures.")
@@ -76,7 +79,7 @@ def validate(
 
     Example: hf-synthlabels validate labeled.jsonl --human label --gate 'accuracy>=0.75'
 
-    Example: hf-synthlabels validate labeled.jsonl --confidence llm_label_probs
+    Example: hf-synthlabels validate labeled.jsonl --confidence llm_label_probs --recalibrate temperature
 
     Example: hf-synthlabels validate sampled.parquet --gate 'accuracy>=0.8' --sequential
 
@@ -101,7 +104,7 @@ def validate(
     shared |= {"normalize_labels": normalize_labels, "sequential": sequential}
     report: ValidationReport | CodebookReport
     is_codebook = variable is None and llm is None and human is None and len(labeled.variables) > 1
-    _check_confidence(confidence, n_reports=2 if is_codebook else len(gates))
+    check = confidence_check(confidence, recalibrate, n_reports=2 if is_codebook else len(gates))
     if is_codebook:
         report = _validate_variables(labeled, labeled.variables, gates, **shared)
         columns = ["--variable", next(iter(report.variables))]
@@ -110,20 +113,12 @@ def validate(
         if len(gates) > 1:
             report = _validate_variables(labeled, {chosen.llm: chosen.as_variable()}, gates, **shared)
         else:
-            report = _validate_one(chosen, gates, confidence=confidence or not sequential, **shared)
+            report = _validate_one(chosen, gates, confidence=check or not sequential, **shared)
         columns = ["--variable", variable] if variable else column_options(chosen.human, chosen.llm)
     _write(report, output, page)
     show_next("validate", *columns, *column_options("", "", split), data=data)
     if not _passed(report):
         raise typer.Exit(1)
-
-
-def _check_confidence(column: str | None, n_reports: int) -> None:
-    """Refuse a column of confidences for several variables or gates."""
-    if column is not None and n_reports > 1:
-        raise ConfigError(
-            f"`confidence` is {column!r}, the column of one variable: add `--variable`, and at most one `--gate`."
-        )
 
 
 def _write(report: ValidationReport | CodebookReport, output: Path | None, page: Path | None) -> None:

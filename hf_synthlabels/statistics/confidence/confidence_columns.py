@@ -13,7 +13,8 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.arrays import Floats, Mask, encode, number_column
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.confidence.brier import BrierScore, multiclass_brier
-from hf_synthlabels.statistics.confidence.confidence_report import ConfidenceReport, confidence_report
+from hf_synthlabels.statistics.confidence.confidence_report import confidence_report
+from hf_synthlabels.statistics.confidence.recalibration import Method, recalibrate
 from hf_synthlabels.statistics.confidence.reliability_table import ConfidentRows
 from hf_synthlabels.statistics.design.human_rows import scored_rows
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
@@ -26,6 +27,16 @@ from hf_synthlabels.statistics.validation.dataset_columns import (
 )
 from hf_synthlabels.statistics.validation.report import ValidationReport
 from hf_synthlabels.statistics.validation.table_variables import CHOICES, TableVariable, correct_rows
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceCheck:
+    """What `validate` does with a confidence."""
+
+    column: str | None = None
+    """The confidence; by default `<llm>_confidence`, else `<llm>_probs`."""
+    recalibrate: Method | None = None
+    """How it is corrected by the human labels; None to leave it as it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,37 +112,38 @@ def read_confidence(
     )
 
 
-def table_confidence(
-    table: Table,
-    variable: TableVariable,
-    column: str | None = None,
-    *,
-    bootstrap: BootstrapConfig | None = None,
-    **options: Any,
-) -> ConfidenceReport | None:
-    """The report on the confidence of a variable; see `read_confidence` for the arguments and errors."""
-    bootstrap = bootstrap or BootstrapConfig()
-    source = read_confidence(table, variable, column, **options)
-    if source is None:
-        return None
-    classes = _classes(table, variable, source, bootstrap)
-    return confidence_report(source.rows, source.name, bootstrap=bootstrap, n_without=source.n_without, classes=classes)
-
-
 def with_confidence(
-    report: ValidationReport, table: Table, variable: TableVariable, column: str | None, **options: Any
+    report: ValidationReport, table: Table, variable: TableVariable, check: ConfidenceCheck, **options: Any
 ) -> ValidationReport:
-    """A validation with the report on the confidence.
+    """A validation with the report on the confidence; options as for `read_confidence`.
 
     A default column that does not hold confidences, such as one of words, gives a note instead of an error.
+
+    Raises:
+        DataError: the named column does not hold confidences, or there is none to recalibrate.
     """
     bootstrap = BootstrapConfig(report.level, report.resamples, report.seed)
     try:
-        return replace(report, confidence=table_confidence(table, variable, column, bootstrap=bootstrap, **options))
+        source = read_confidence(table, variable, check.column, **options)
     except DataError as error:
-        if column is not None:
+        if check.column is not None or check.recalibrate is not None:
             raise
         return replace(report, notes=(*report.notes, f"The confidence is not checked: {error}"))
+    if source is None:
+        if check.recalibrate is not None:
+            raise DataError(f"`recalibrate` needs a confidence of `{report.llm}`: name its column with `confidence`.")
+        return report
+    confidence = confidence_report(
+        source.rows,
+        source.name,
+        bootstrap=bootstrap,
+        n_without=source.n_without,
+        classes=_classes(table, variable, source, bootstrap),
+    )
+    if check.recalibrate is not None:
+        recalibrated = recalibrate(source.rows, check.recalibrate, bootstrap=bootstrap)
+        confidence = replace(confidence, recalibrated=recalibrated)
+    return replace(report, confidence=confidence)
 
 
 def _answered(table: Table, variable: TableVariable) -> Mask:

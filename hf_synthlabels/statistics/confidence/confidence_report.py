@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from hf_synthlabels.statistics.bootstrap import BootstrapConfig, RowContributions, row_intervals
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig, row_intervals
 from hf_synthlabels.statistics.confidence.brier import BrierScore, brier_parts
 from hf_synthlabels.statistics.confidence.calibration_error import CalibrationError, calibration_error
 from hf_synthlabels.statistics.confidence.ranking import (
@@ -19,11 +19,13 @@ from hf_synthlabels.statistics.confidence.ranking import (
     auroc,
     brier_of_counts,
 )
+from hf_synthlabels.statistics.confidence.recalibration import Recalibration
 from hf_synthlabels.statistics.confidence.reliability_table import (
     ConfidentRows,
     ReliabilityBin,
     automatic_bins,
     bin_codes,
+    contributions,
     reliability_table,
 )
 from hf_synthlabels.statistics.exhibits import align, shorten, wrap
@@ -71,6 +73,8 @@ class ConfidenceReport:
     classes: BrierScore | None = None
     """Brier score of the probabilities of all classes, from 0 to 2; None if they are unknown."""
     notes: tuple[str, ...] = ()
+    recalibrated: Recalibration | None = None
+    """The confidence corrected by the human labels, where that is requested."""
 
     @property
     def measures(self) -> dict[str, Interval]:
@@ -127,7 +131,8 @@ class ConfidenceReport:
         ]
         parts = [wrap(self.heading, width), align(rows, {1, 3}, width), wrap(self.parts_text, width)]
         parts += [wrap(self.ece_text, width), align(shown, {1, 2}, width), align(kept, {1}, width)]
-        return "\n\n".join([*parts, *(wrap(note, width) for note in self.notes)])
+        parts += [wrap(note, width) for note in self.notes]
+        return "\n\n".join([*parts, *([] if self.recalibrated is None else [self.recalibrated.text(width)])])
 
     def __str__(self) -> str:
         return self.text()
@@ -147,6 +152,7 @@ class ConfidenceReport:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read what `to_dict` returned."""
         intervals = {name: Interval.from_dict(values[name]) for name in ("accuracy", "auroc", "aurc")}
+        recalibrated = values["recalibrated"]
         return cls(
             **{
                 **values,
@@ -157,6 +163,7 @@ class ConfidenceReport:
                 "curve": tuple(KeptRows.from_dict(each) for each in values["curve"]),
                 "classes": None if values["classes"] is None else BrierScore.from_dict(values["classes"]),
                 "notes": tuple(values["notes"]),
+                "recalibrated": None if recalibrated is None else Recalibration.from_dict(recalibrated),
             }
         )
 
@@ -211,16 +218,6 @@ def confidence_report(
         curve=accuracy_by_coverage(rows, level=level),
         classes=classes,
         notes=(*notes, *_limits(rows, n_wrong)),
-    )
-
-
-def contributions(rows: ConfidentRows) -> RowContributions:
-    """The confidence of each row, and whether its label is right, for a smoothed bootstrap."""
-    n = len(rows)
-    outcomes = (rows.correct.astype(np.float64), np.ones(n), np.zeros(n))
-    observed, right, wrong = (np.column_stack([rows.confidence, each]) for each in outcomes)
-    return RowContributions(
-        observed, right, wrong, np.full(n, 1 / n), None if rows.design is None else rows.design.scaled()
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import Floats, Ints, Mask, check_lengths
+from hf_synthlabels.statistics.bootstrap import RowContributions
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, share_interval
 from hf_synthlabels.statistics.intervals import Interval, fields_as_json
 
@@ -157,3 +158,13 @@ def reliability_table(
             )
         )
     return tuple(table)
+
+
+def contributions(rows: ConfidentRows) -> RowContributions:
+    """The confidence of each row, and whether its label is right, for a smoothed bootstrap."""
+    n = len(rows)
+    outcomes = (rows.correct.astype(np.float64), np.ones(n), np.zeros(n))
+    observed, right, wrong = (np.column_stack([rows.confidence, each]) for each in outcomes)
+    return RowContributions(
+        observed, right, wrong, np.full(n, 1 / n), None if rows.design is None else rows.design.scaled()
+    )

@@ -101,7 +101,7 @@ def cross_fit(
     x, y = number_column(scores, "scores"), number_column(labels, "labels")
     check_lengths(scores=x, labels=y)
     used = ~np.isnan(x) & ~np.isnan(y)
-    fold = _fold_numbers(used, clusters, folds, seed)
+    fold = fold_numbers(used, clusters, folds, seed)
     fits = [FITS[kind](x[used & (fold != k)], y[used & (fold != k)]) for k in range(int(fold.max()) + 1)]
     calibrated = np.mean([fit(x) for fit in fits], axis=0)
     for k, fit in enumerate(fits):
@@ -137,7 +137,7 @@ def _isotonic(x: Floats, y: Floats) -> Isotonic:
 FITS: dict[str, Callable[[Floats, Floats], Calibration]] = {"affine": _affine, "isotonic": _isotonic}
 
 
-def _fold_numbers(used: Mask, clusters: ArrayLike | None, folds: int, seed: int) -> Ints:
+def fold_numbers(used: Mask, clusters: ArrayLike | None, folds: int, seed: int) -> Ints:
     """The fold of each used row, -1 for the others; folds differ by at most one row, or cluster, in size."""
     numbers = np.full(len(used), -1, dtype=np.int64)
     units = np.arange(len(used)) if clusters is None else cluster_codes(clusters, len(used))

@@ -16,7 +16,7 @@ from hf_synthlabels.statistics.agreement.classification import classification_ag
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, rare_classes
 from hf_synthlabels.statistics.arrays import MISSING, Mask, check_lengths, encode
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
-from hf_synthlabels.statistics.confidence.confidence_columns import with_confidence
+from hf_synthlabels.statistics.confidence.confidence_columns import ConfidenceCheck, with_confidence
 from hf_synthlabels.statistics.design.human_rows import ScoredRows, scored_rows
 from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
@@ -64,7 +64,7 @@ def validate(
     strata: str | None = None,
     votes: str | Sequence[str] | None = None,
     normalize_labels: bool = False,
-    confidence: str | bool = True,
+    confidence: ConfidenceCheck | str | bool = True,
     sequential: bool = False,
 ) -> ValidationReport:
     """Compare LLM labels with human labels, with an interval on every score.
@@ -85,7 +85,7 @@ def validate(
         strata: column of the strata within which rows, or clusters, were sampled.
         votes: column of several human labels, or one for each rater; by default `<human>_votes` if there is one.
         normalize_labels: whether names that differ only in case or white space are one class.
-        confidence: column with the confidence (default: `<llm>_confidence`, else `<llm>_probs`); False for no check.
+        confidence: its column or a check (default: `<llm>_confidence`, else `<llm>_probs`), or False for none.
         sequential: whether intervals and gate hold at all looks, while rows are being labeled in random order.
 
     Raises:
@@ -136,14 +136,17 @@ class _Columns:
         counts = Counter("(none)" if label is None else label for label in read_names(self.dataset, self.status)[0])
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
-    def checked(self, report: ValidationReport, schema: LabelSchema | None, confidence: str | bool) -> ValidationReport:
+    def checked(
+        self, report: ValidationReport, schema: LabelSchema | None, confidence: ConfidenceCheck | str | bool
+    ) -> ValidationReport:
         """The report with a check of the confidence, unless that is False."""
         if confidence is False:
             return report
         variable = TableVariable(self.llm, self.human, report.kind, schema, self.tokens)
         options = {"clusters": self.clusters, "strata": self.strata, "normalize": self.normalize}
-        column = confidence if isinstance(confidence, str) else None
-        return with_confidence(report, self.dataset, variable, column, **options)
+        check = ConfidenceCheck(confidence if isinstance(confidence, str) else None)
+        check = confidence if isinstance(confidence, ConfidenceCheck) else check
+        return with_confidence(report, self.dataset, variable, check, **options)
 
 
 class _Scored(NamedTuple):

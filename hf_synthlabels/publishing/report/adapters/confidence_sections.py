@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hf_synthlabels.statistics import ValidationReport
 from hf_synthlabels.statistics.confidence.brier import BrierParts
 from hf_synthlabels.statistics.confidence.confidence_report import ConfidenceReport
-from hf_synthlabels.statistics.exhibits import Calibration, Curve, Curves, Point, Section, Table, Value
+from hf_synthlabels.statistics.exhibits import Calibration, Curve, Curves, Exhibit, Point, Section, Table, Value
 
 BINS_NOTE = "Bins of equal mass; rows with equal confidence stay together."
 FIXED = "The intervals hold for thresholds that are fixed in advance."
@@ -25,7 +25,7 @@ def confidence_section(report: ConfidenceReport, place: int = 0, variable: str =
     answer = f"{report.heading[0].upper()}{report.heading[1:].replace('`', '')}. AUROC of being right {report.auroc}."
     bins = tuple((each.confidence, each.accuracy) for each in report.bins)
     points = tuple(Point(round(each.kept.estimate, 3), each.accuracy) for each in reversed(report.curve))
-    exhibits = (
+    exhibits: tuple[Exhibit, ...] = (
         Calibration(f"reliability{suffix}", _title(lead, "accuracy by confidence"), bins, BINS_NOTE),
         _measures(report, suffix, lead),
         _reliability(report, suffix, lead),
@@ -38,6 +38,7 @@ def confidence_section(report: ConfidenceReport, place: int = 0, variable: str =
             note=FIXED,
         ),
         _kept(report, suffix, lead),
+        *_recalibrated(report, suffix, lead),
     )
     notes = (f"{report.ece_text[0].upper()}{report.ece_text[1:]}.", *report.notes)
     return Section(f"confidence{suffix}", _title(lead, "confidence"), answer, exhibits, notes)
@@ -91,6 +92,17 @@ def _reliability(report: ConfidenceReport, suffix: str, lead: str) -> Table:
     ]
     head = ("confidence", "rows", "share of rows", "mean confidence", "accuracy")
     return Table(f"reliability_table{suffix}", _title(lead, "reliability table"), head, tuple(rows), BINS_NOTE)
+
+
+def _recalibrated(report: ConfidenceReport, suffix: str, lead: str) -> list[Table]:
+    """The scores before and after recalibration, where that was requested."""
+    result = report.recalibrated
+    if result is None:
+        return []
+    rows: list[tuple[Value, ...]] = [(name, score, result.after[name]) for name, score in result.before.items()]
+    note = f"{result.heading[0].upper()}{result.heading[1:]}. {result.difference_text}."
+    head = ("score", "before", "after")
+    return [Table(f"recalibration{suffix}", _title(lead, "recalibration"), head, tuple(rows), note)]
 
 
 def _kept(report: ConfidenceReport, suffix: str, lead: str) -> Table:
