@@ -1,6 +1,7 @@
 """LLM judges: rubrics, judges and juries, their audit, and scorers to compare them with."""
 
-from hf_synthlabels.judging.audit.audit import AuditOptions, audit_metric
+from hf_synthlabels.judging.audit.audit import audit_metric
+from hf_synthlabels.judging.audit.audit_options import AuditOptions
 from hf_synthlabels.judging.audit.bias import judge_bias, self_preference
 from hf_synthlabels.judging.audit.report import Audit
 from hf_synthlabels.judging.config import JudgeFile, read_judge

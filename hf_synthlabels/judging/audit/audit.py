@@ -8,11 +8,12 @@ baselines: the lower limit of the paired difference is above 0 for each statisti
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.judging.audit.audit_options import AuditOptions
 from hf_synthlabels.judging.audit.comparability import MAX_ROWS, cat, cit
 from hf_synthlabels.judging.audit.report import (
     PROPERTIES,
@@ -34,7 +35,7 @@ from hf_synthlabels.judging.audit.rows import (
     numbers,
 )
 from hf_synthlabels.judging.audit.tfa import NAMES, TFA, tfa
-from hf_synthlabels.statistics import BootstrapConfig, Interval
+from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.intervals import wilson
 
 LENGTH = "length"
@@ -42,28 +43,6 @@ LENGTH = "length"
 
 UNIT_SCALE_ONLY = ("cat_offset", "tfa_flip", "tfa_flip_any", "offset", "flip")
 """Statistics that are defined only for scores in [0, 1]."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditOptions:
-    """Options of an audit.
-
-    Raises:
-        ConfigError: a threshold is not in [0, 1].
-    """
-
-    bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
-    reference_format: str | None = None
-    """Format of the wrong answers in `tfa_auc`; by default the first that occurs."""
-    threshold: float = 0.5
-    """Minimum score of an acceptable answer, for flips."""
-    min_coverage: float = 0.95
-    """Minimum proportion of scored rows for a task that the metric can score."""
-
-    def __post_init__(self) -> None:
-        for name in ("threshold", "min_coverage"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"`{name}` is {getattr(self, name)!r}: give a number from 0 to 1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +85,8 @@ def audit_metric(
 
     Raises:
         DataError: the columns differ in length, or a score is not in [0, 1].
-        ConfigError: `options.reference_format` does not occur, or a baseline is named `length` as well.
+        ConfigError: `options.reference_format` does not occur, `options.criteria` is given, or a baseline is named
+            `length` as well.
     """
     columns = dict(baselines or {})
     if lengths is not None:
@@ -130,9 +110,13 @@ def audit_rows(
     """Audit rows that are already parsed; each of `baselines` has shape (rows,), with nan for a missing score.
 
     Raises:
-        ConfigError: `options.reference_format` does not occur.
+        ConfigError: `options.reference_format` does not occur, or `options.criteria` is given.
     """
     options = options or AuditOptions()
+    if options.criteria is not None:
+        raise ConfigError(
+            "`criteria` is for `audit_judged`, which reads them from a table. Give the rows of some tasks."
+        )
     resamples = draw_clusters(rows.clusters, rows.tasks, options.bootstrap)
     statistics = _statistics(rows, resamples, options)
     comparisons: list[Comparison] = []

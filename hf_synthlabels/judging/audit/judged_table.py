@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.audit.audit import AuditOptions, audit_metric
+from hf_synthlabels.judging.audit.audit import audit_metric
+from hf_synthlabels.judging.audit.audit_options import AuditOptions
 from hf_synthlabels.judging.audit.report import Audit
 from hf_synthlabels.judging.rubric import Rubric, read_rubric
 from hf_synthlabels.statistics import Interval, judge_agreement
 
 SCORE = "score"
-"""Name of the only criterion of a rubric with one score."""
+"""Name of the only criterion of a rubric with one score, and end of the column of an overall score."""
+
+OVERALL = "overall"
+"""Name of the overall score among criteria."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,19 +71,20 @@ def audit_judged(
     Args:
         rows: a dataset, or a mapping from column names to values, with the judge's columns.
         rubric: the rubric of the judge, as in its judge file.
-        human: the column with human scores of each criterion, by its name; for a rubric with one score the column.
-            Values are scores or choices, and None where missing.
+        human: the column with human scores of each criterion, by its name, or of the `overall` score; for a rubric with
+            one score, or with one chosen criterion, the column. Values are scores or choices, and None where missing.
         column: prefix of the judge's columns.
         clusters: column of the source document or question of each row, which is resampled as a whole.
-        options: bootstrap and thresholds.
+        options: bootstrap, thresholds, and the criteria to audit.
 
     Raises:
-        ConfigError: `human` names a criterion that the rubric does not have, or none.
+        ConfigError: `human` names a criterion that the rubric does not have, or none, or a chosen criterion has none.
         DataError: a column is missing, or a human score is not on the scale.
     """
     options = options or AuditOptions()
-    parts, judged = _parts(read_rubric(rubric), human)
-    needed = [*(f"{column}_{name}" for name in judged), *judged.values(), *([clusters] if clusters else [])]
+    parts, judged = _parts(read_rubric(rubric), human, options)
+    mine_in = {name: f"{column}_{SCORE if name == OVERALL else name}" for name in judged}
+    needed = [*mine_in.values(), *judged.values(), *([clusters] if clusters else [])]
     columns = _columns(rows, needed)
     shown = _shown(rows, f"{column}_example", len(columns[needed[0]]))
     kept = [row for row, is_shown in enumerate(shown) if not is_shown]
@@ -89,7 +94,7 @@ def audit_judged(
     human_scores: list[float | None] = []
     for name, human_column in judged.items():
         part = parts[name]
-        mine = [_known(columns[f"{column}_{name}"][row]) for row in kept]
+        mine = [_known(columns[mine_in[name]][row]) for row in kept]
         theirs = [_human_score(part, human_column, columns[human_column][row]) for row in kept]
         agreement[name] = judge_agreement(
             list[object](theirs),
@@ -101,27 +106,34 @@ def audit_judged(
         scores += [None if score is None else part.unit(score) for score in mine]
         human_scores += [None if score is None else part.unit(score) for score in theirs]
     tasks = [name for name in judged for _ in kept]
-    audit = audit_metric(scores, human_scores, tasks, items=units * len(judged), options=options)
+    audit = audit_metric(
+        scores, human_scores, tasks, items=units * len(judged), options=replace(options, criteria=None)
+    )
     return JudgedAudit(agreement, audit, len(shown), len(shown) - len(kept))
 
 
-def _parts(rubric: Rubric, human: Mapping[str, str] | str) -> tuple[Mapping[str, Rubric], dict[str, str]]:
+def _parts(
+    rubric: Rubric, human: Mapping[str, str] | str, options: AuditOptions
+) -> tuple[Mapping[str, Rubric], dict[str, str]]:
     """The rubric and the human column of each audited criterion."""
-    parts = rubric.parts or {SCORE: rubric}
+    parts = {**rubric.parts, OVERALL: rubric} if rubric.criteria else {SCORE: rubric}
     if rubric.protocol == "pairwise":
         raise ConfigError(f"`rubric` {rubric.name!r} compares two answers, which have no scores to audit.")
     if isinstance(human, str):
-        if rubric.criteria:
+        if rubric.criteria and options.criteria is not None and len(options.criteria) == 1:
+            human = {options.criteria[0]: human}
+        elif rubric.criteria:
             raise ConfigError(
                 f"`human` is the column {human!r}, but rubric {rubric.name!r} has several criteria. Give a mapping "
                 f"from {', '.join(parts)} to columns."
             )
-        return parts, {SCORE: human}
+        else:
+            human = {SCORE: human}
     if unknown := [name for name in human if name not in parts]:
         raise ConfigError(f"`human` has the criterion {unknown[0]!r}, which is not one of: {', '.join(parts)}.")
     if not human:
         raise ConfigError(f"`human` is empty. Give the column with human scores of some of: {', '.join(parts)}.")
-    return parts, dict(human)
+    return parts, {name: human[name] for name in options.chosen(list(human))}
 
 
 def _columns(rows: Any, names: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -141,7 +153,7 @@ def _shown(rows: Any, column: str, n_rows: int) -> list[bool]:
 
 
 def _kind(rubric: Rubric) -> Literal["nominal", "ordinal", "interval"]:
-    if rubric.scale is not None:
+    if rubric.scale is not None or rubric.criteria:
         return "interval"
     return "nominal" if rubric.is_binary else "ordinal"
 

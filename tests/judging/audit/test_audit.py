@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.perturbations import Source, perturbed_rows
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.audit.audit import AuditOptions, audit_metric
+from hf_synthlabels.judging.audit.audit import audit_metric
+from hf_synthlabels.judging.audit.audit_options import AuditOptions
 from hf_synthlabels.judging.audit.report import Comparison, decide
 from hf_synthlabels.statistics import BootstrapConfig, Interval
 from tests.judging.audit.audit_data import made, of_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.audit.audit import AuditOptions
+from hf_synthlabels.judging.audit.audit import audit_metric
+from hf_synthlabels.judging.audit.audit_options import AuditOptions
 from hf_synthlabels.judging.audit.judged_table import audit_judged
 from hf_synthlabels.publishing import open_labeled
 from hf_synthlabels.statistics import BootstrapConfig
@@ -61,6 +63,36 @@ def test_one_criterion_and_rubrics_with_one_score() -> None:
     single = audit_judged(table, "score_1_5", "human", clusters="doc", options=OPTIONS)
     assert single.agreement["score"]["pearson"].n == 4
     assert single.agreement["score"]["pearson"].method == "bootstrap: 2 clusters"
+
+
+def test_chosen_criteria_and_the_overall_score() -> None:
+    table = {
+        **TABLE,
+        "judge_score": [0.0, 0.1, 0.5, 0.8, 1.0, None, 1.0, 0.0],
+        "quality": [0, 0.2, 0.6, 0.7, 1, 1, 1, 1],
+    }
+    human = {**HUMAN, "overall": "quality"}
+
+    def chosen(*criteria: str, given: Any = human) -> Any:
+        return audit_judged(table, rubric(), given, options=replace(OPTIONS, criteria=criteria or None))
+
+    assert list(chosen("tone").agreement) == ["tone"]
+    assert [task.name for task in chosen("overall", "tone").audit.metric.tasks] == ["overall", "tone"]
+    assert list(chosen().agreement) == ["accuracy", "tone", "overall"]
+    # The scales of the criteria differ, so the overall score is from 0 to 1; six of seven rows have one, in order.
+    overall = chosen("overall", given="quality").agreement["overall"]
+    assert (overall["coverage"].n, overall["spearman"].n) == (7, 6)
+    assert overall["coverage"].estimate == pytest.approx(6 / 7)
+    # Ties: the judge scores 1.0 twice, and so do the humans.
+    assert overall["spearman"].estimate == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("criteria", [(), ("tone", "tone"), ("style",), ("accuracy",)])
+def test_wrong_criteria(criteria: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="criteria"):
+        audit_judged(TABLE, rubric(), {"tone": "tone"}, options=replace(OPTIONS, criteria=criteria))
+    with pytest.raises(ConfigError, match="criteria"):
+        audit_metric([0.1], [0.1], ["a"], options=replace(OPTIONS, criteria=("tone",)))
 
 
 @pytest.mark.parametrize(
