@@ -64,6 +64,8 @@ class DatasetFacts:
     """Provenance record of each label column."""
     variables: tuple[VariableFacts, ...] = ()
     """Variables of the codebook; none for a recipe with one label column."""
+    judges: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    """Provenance of judges' scores, by the prefix of their columns and by split."""
     description: str = ""
     """Description of the dataset, which may contain the provenance."""
     validations: tuple[ValidationReport, ...] = ()

@@ -9,6 +9,7 @@ from huggingface_hub import DatasetCard
 
 from hf_synthlabels.cards import passages
 from hf_synthlabels.cards.card_data import DatasetFacts, SplitFacts
+from hf_synthlabels.cards.criteria_tables import criteria_definitions, judge_table, score_note, score_table
 from hf_synthlabels.cards.markdown import Markdown, code, rendered, table
 from hf_synthlabels.cards.metadata import CARD_TEMPLATE, dataset_metadata
 from hf_synthlabels.cards.variable_tables import definition_table, variable_table
@@ -40,6 +41,16 @@ def dataset_card(facts: DatasetFacts) -> str:
         statuses=_statuses,
         variables=variable_table(facts),
         definitions=[(each, definition_table(each)) for each in facts.variables],
+        judges=[
+            (
+                column,
+                judge_table(next(iter(records.values()))),
+                score_table(records),
+                score_note(records),
+                list(criteria_definitions(records)),
+            )
+            for column, records in facts.judges.items()
+        ],
         load=_load(facts.repo),
         returned=any(record.get("returned_models") for record in facts.records),
         recipe_hashes=_recipe_hashes(facts),

@@ -155,7 +155,8 @@ def _dataset_info(facts: DatasetFacts) -> dict[str, Any]:
     carrier = DatasetCardData()
     DatasetInfosDict({"default": info}).to_dataset_card_data(carrier)
     content: dict[str, Any] = dict(vars(carrier)["dataset_info"])
-    if text := _description(facts.description, facts.records):
+    judges = [record for records in facts.judges.values() for record in list(records.values())[:1]]
+    if text := _description(facts.description, (*facts.records, *judges)):
         content["description"] = text
     return content
 

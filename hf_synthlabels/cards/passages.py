@@ -52,7 +52,7 @@ def provenance_table(record: Mapping[str, Any]) -> Markdown:
         ("guidelines hash", code(record["guidelines_hash"]) if record.get("guidelines_hash") else "no guidelines"),
         ("label schema hash", code(record.get("schema_hash", "not recorded"))),
         ("rows", int(tally.get("rows", 0))),
-        *_spent(record),
+        *spent_rows(record),
         ("finished", str(record.get("finished_at", "not recorded"))),
         (
             "software",
@@ -211,7 +211,7 @@ def _codes(names: Sequence[str]) -> Markdown | None:
     return Markdown(", ".join(code(name) for name in names)) if names else None
 
 
-def _spent(record: Mapping[str, Any]) -> list[tuple[object, object]]:
+def spent_rows(record: Mapping[str, Any]) -> list[tuple[object, object]]:
     """Return the rows about requests, tokens and cost."""
     tally, client = record.get("tally", {}), record.get("annotator", {}).get("client")
     requests = f"{tally.get('requests', 0):,}"

@@ -66,6 +66,11 @@ def described_criteria(rubric: Rubric) -> dict[str, dict[str, Any]]:
             "instructions": criterion.instructions,
             **({} if criterion.scale is None else {"scale": criterion.scale.model_dump(mode="json")}),
             "choices": {choice.answer: choice.meaning for choice in criterion.choices},
+            **(
+                {"scores": {choice.answer: choice.score for choice in criterion.choices}}
+                if criterion.scale is None
+                else {}
+            ),
             "weight": criterion.weight,
         }
         for criterion in rubric.criteria

@@ -90,18 +90,26 @@ class AnnotatedData:
             if column is not None and column not in names:
                 raise DataError(f"`{field}` is {column!r}, which is not a column. Columns: {', '.join(names)}.")
         records = [record for entries in self.published_records().values() for record in entries]
-        recorded = [str(record["column"]) for record in records if record.get("kind") != SAMPLE_KIND]
-        with_status = [name.removesuffix("_status") for name in names if _has_status(first, name)]
+        recorded = [str(each["column"]) for each in records if each.get("kind") != SAMPLE_KIND and not is_judge(each)]
+        judges = tuple(f"{record['column']}_" for record in records if is_judge(record))
+        with_status = [
+            name.removesuffix("_status") for name in names if _has_status(first, name) and not name.startswith(judges)
+        ]
         columns = list(dict.fromkeys([*recorded, *with_status]))
         missing = [name for column in columns for name in (column, f"{column}_status") if name not in names]
         if missing:
             raise DataError(f"`data` lacks the column {missing[0]!r}, which its provenance names. Publish all columns.")
-        if not columns:
+        if not columns and not judges:
             raise DataError(
                 "`data` has no label column written by a recipe, with its `_status` column. Annotate it first, or "
                 "publish it with `datasets.push_to_hub`."
             )
         return columns
+
+
+def is_judge(record: Mapping[str, Any]) -> bool:
+    """Whether a provenance record is that of a judge's scores."""
+    return "rubric" in record
 
 
 def count_statuses(rows: Any, column: str) -> dict[str, int]:

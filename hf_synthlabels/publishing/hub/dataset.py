@@ -16,7 +16,7 @@ from hf_synthlabels.annotation.compiler import compile_recipe
 from hf_synthlabels.annotation.prompting.row_inputs import RowText
 from hf_synthlabels.cards import PROMPT_FILE, CardFields, DatasetFacts, SplitFacts, dataset_card
 from hf_synthlabels.cards.card_data import VariableFacts
-from hf_synthlabels.publishing.hub.annotated_data import AnnotatedData, count_statuses
+from hf_synthlabels.publishing.hub.annotated_data import AnnotatedData, count_statuses, is_judge
 from hf_synthlabels.publishing.hub.commit import checked_repo
 from hf_synthlabels.publishing.hub.label_validation import LabelValidation, validate_labels
 from hf_synthlabels.publishing.hub.upload import HubFile, HubUpload
@@ -88,7 +88,8 @@ def _facts(
     download_size: int,
 ) -> DatasetFacts:
     first = next(iter(data.splits.values()))
-    records = next(iter(data.published_records().values()), [])
+    published = data.published_records()
+    records = [record for record in next(iter(published.values()), []) if not is_judge(record)]
     return DatasetFacts(
         repo=repo,
         features=first.features,
@@ -100,6 +101,7 @@ def _facts(
         records=tuple(record for record in records if record.get("kind") != SAMPLE_KIND),
         samples=tuple(record for record in records if record.get("kind") == SAMPLE_KIND),
         variables=_variables(data, records),
+        judges=_judges(published),
         description=first.info.description or "",
         validations=validation.reports,
         gates=validation.gate_lines(),
@@ -108,6 +110,15 @@ def _facts(
         download_size=download_size,
         recipe_file=RECIPE_FILE if data.recipe is not None else None,
     )
+
+
+def _judges(published: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The records of judges, by the prefix of their columns and by split."""
+    judges: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for split, records in published.items():
+        for record in filter(is_judge, records):
+            judges.setdefault(str(record["column"]), {})[split] = record
+    return judges
 
 
 def _num_bytes(rows: Any) -> int:
