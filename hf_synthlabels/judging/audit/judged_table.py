@@ -83,6 +83,7 @@ def audit_judged(
     """
     options = options or AuditOptions()
     parts, judged = _parts(read_rubric(rubric), human, options)
+    options = replace(options, criteria=None)
     mine_in = {name: f"{column}_{SCORE if name == OVERALL else name}" for name in judged}
     needed = [*mine_in.values(), *judged.values(), *([clusters] if clusters else [])]
     columns = _columns(rows, needed)
@@ -96,19 +97,12 @@ def audit_judged(
         part = parts[name]
         mine = [_known(columns[mine_in[name]][row]) for row in kept]
         theirs = [_human_score(part, human_column, columns[human_column][row]) for row in kept]
-        agreement[name] = judge_agreement(
-            list[object](theirs),
-            list[object](mine),
-            scale=_kind(part),
-            clusters=units if clusters else None,
-            bootstrap=options.bootstrap,
-        )
+        pair, of_clusters = (list[object](theirs), list[object](mine)), units if clusters else None
+        agreement[name] = judge_agreement(*pair, scale=_kind(part), clusters=of_clusters, bootstrap=options.bootstrap)
         scores += [None if score is None else part.unit(score) for score in mine]
         human_scores += [None if score is None else part.unit(score) for score in theirs]
     tasks = [name for name in judged for _ in kept]
-    audit = audit_metric(
-        scores, human_scores, tasks, items=units * len(judged), options=replace(options, criteria=None)
-    )
+    audit = audit_metric(scores, human_scores, tasks, items=units * len(judged), options=options)
     return JudgedAudit(agreement, audit, len(shown), len(shown) - len(kept))
 
 

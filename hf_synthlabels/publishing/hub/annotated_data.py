@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -90,12 +90,8 @@ class AnnotatedData:
             if column is not None and column not in names:
                 raise DataError(f"`{field}` is {column!r}, which is not a column. Columns: {', '.join(names)}.")
         records = [record for entries in self.published_records().values() for record in entries]
-        recorded = [str(each["column"]) for each in records if each.get("kind") != SAMPLE_KIND and not is_judge(each)]
         judges = tuple(f"{record['column']}_" for record in records if is_judge(record))
-        with_status = [
-            name.removesuffix("_status") for name in names if _has_status(first, name) and not name.startswith(judges)
-        ]
-        columns = list(dict.fromkeys([*recorded, *with_status]))
+        columns = _with_labels(records, first, judges)
         missing = [name for column in columns for name in (column, f"{column}_status") if name not in names]
         if missing:
             raise DataError(f"`data` lacks the column {missing[0]!r}, which its provenance names. Publish all columns.")
@@ -117,6 +113,13 @@ def count_statuses(rows: Any, column: str) -> dict[str, int]:
     names = getattr(rows.features[f"{column}_status"], "names", None)
     counts = Counter(names[value] if names else value for value in rows[f"{column}_status"])
     return {status: counts[status] for status in STATUSES if counts[status]}
+
+
+def _with_labels(records: Sequence[Mapping[str, Any]], rows: Any, judges: tuple[str, ...]) -> list[str]:
+    """The columns that are recorded as labels, then others with a status; those of judges have scores."""
+    recorded = [str(each["column"]) for each in records if each.get("kind") != SAMPLE_KIND and not is_judge(each)]
+    with_status = [name.removesuffix("_status") for name in rows.column_names if _has_status(rows, name)]
+    return list(dict.fromkeys([*recorded, *(name for name in with_status if not name.startswith(judges))]))
 
 
 def _has_status(rows: Any, column: str) -> bool:
