@@ -13,13 +13,10 @@ from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.annotation.provenance import EXAMPLE_ROWS, example_digest
 from hf_synthlabels.publishing.labeled_data import LabeledData
 from hf_synthlabels.publishing.sampled_data import SAMPLE_KIND
+from hf_synthlabels.statistics.arrays import Mask
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY
+from hf_synthlabels.statistics.robustness.tuned_rows import TUNED_ON, tuned_rows
 from hf_synthlabels.statistics.validation.table_variables import TableVariable, human_values
-
-TUNED_ON = "tuned_on"
-"""Column that marks rows that helped to write the prompt or served as examples."""
-
-YES = ("true", "1", "1.0", "yes")
 
 FRESH = (
     "They are excluded. If they were chosen for their errors, the other rows are easier than all: validate on a fresh "
@@ -99,14 +96,13 @@ def mark_tuned(rows: Any, chosen: Collection[int]) -> Any:
     return others.add_column(TUNED_ON, marks.tolist(), feature=Value("bool"))
 
 
-def _marked(rows: Any) -> Any:
+def _marked(rows: Any) -> Mask:
     """The rows that the column `tuned_on` marks, shape (rows,)."""
-    if TUNED_ON not in rows.column_names:
-        return np.zeros(len(rows), dtype=np.bool_)
-    return np.array([str(value).strip().casefold() in YES for value in rows[TUNED_ON]], dtype=np.bool_)
+    marks = tuned_rows(rows)
+    return np.zeros(len(rows), dtype=np.bool_) if marks is None else marks.copy()
 
 
-def _examples(rows: Any, columns: Sequence[str]) -> Any:
+def _examples(rows: Any, columns: Sequence[str]) -> Mask:
     """The rows that the provenance of a label column lists as its few-shot examples, shape (rows,)."""
     shown = np.zeros(len(rows), dtype=np.bool_)
     for form, digests in _recorded_examples(rows, columns):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from hf_synthlabels.review.annotator_decisions import Annotator
 from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha
-from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, share_interval, weighted_mean
-from hf_synthlabels.statistics.intervals import wilson
+from hf_synthlabels.statistics.arrays import Floats, Mask
+from hf_synthlabels.statistics.sequential.betting import anytime_interval
 
 RECENT = 50
 """Number of decisions that the time estimate uses."""
@@ -66,17 +66,23 @@ class AnnotatorAgreement:
 def agreement_so_far(state: ReviewState, level: float = 0.95) -> Interval:
     """Weighted proportion of rows in which the LLM label equals the human label; for texts the mean token F1.
 
-    Weights are inverse inclusion probabilities. Skipped and disputed rows are left out.
+    The interval holds at all looks at once, because the page shows it after every row and annotators stop when they
+    like. Weights are inverse inclusion probabilities. Skipped and disputed rows are left out.
     """
+    is_counted = ~np.isnan(state.credits) & ~np.isnan(state.rows.inclusion_probabilities)
+    credits = state.credits[is_counted]
+    values = credits if state.rows.schema.kind == "text-generation" else (credits == 1).astype(np.float64)
+    return _mean_so_far(state, values, is_counted, level)
+
+
+def _mean_so_far(state: ReviewState, values: Floats, rows: Mask, level: float = 0.95) -> Interval:
+    """The weighted mean of values from 0 to 1 of some rows, with an interval for any time."""
     probabilities = state.rows.inclusion_probabilities
-    is_counted = ~np.isnan(state.credits) & ~np.isnan(probabilities)
-    credits, weights = state.credits[is_counted], 1 / probabilities[is_counted]
-    if state.rows.schema.kind == "text-generation":
-        return weighted_mean(credits, weights, level)
-    if len(weights) and np.ptp(weights) <= 1e-9 * weights.max():
+    least, greatest = float(np.nanmin(probabilities)), float(np.nanmax(probabilities))
+    if greatest - least <= 1e-9 * greatest:
         # As in `validate` with equal inclusion probabilities.
-        return wilson(int((credits == 1).sum()), len(credits), level)
-    return share_interval(credits == 1, None, SamplingDesign(weights), level)
+        return anytime_interval(values, level)
+    return anytime_interval(values, level, weights=1 / probabilities[rows], max_weight=1 / least)
 
 
 def label_matrix(state: ReviewState) -> LabelMatrix:
@@ -129,15 +135,23 @@ def seconds_per_row(annotator: Annotator) -> float | None:
     return median(times) if len(times) >= MIN_TIMED else None
 
 
-def _mean_error(state: ReviewState) -> float | None:
-    """Weighted mean absolute error of ratings."""
-    if state.rows.schema.kind != "text-scale":
+def _mean_error(state: ReviewState) -> dict[str, Any] | None:
+    """Weighted mean absolute error of ratings, with an interval for any time; None before the first or without a scale.
+
+    Rows without an LLM label are left out.
+    """
+    scale = state.rows.schema.scale
+    if scale is None:
         return None
-    rows = [row for row in np.flatnonzero(~np.isnan(state.credits)).tolist() if state.rows.llm_labels[row] is not None]
+    has_llm = np.array([label is not None for label in state.rows.llm_labels], dtype=np.bool_)
+    is_counted = ~np.isnan(state.credits) & ~np.isnan(state.rows.inclusion_probabilities) & has_llm
+    rows, length = np.flatnonzero(is_counted).tolist(), scale.high - scale.low
     if not rows:
         return None
-    errors = [abs(state.resolutions[row].value - state.rows.llm_labels[row]) for row in rows]
-    return float(np.average(errors, weights=1 / state.rows.inclusion_probabilities[rows]))
+    errors = np.array([abs(state.resolutions[row].value - state.rows.llm_labels[row]) for row in rows]) / length
+    share = _mean_so_far(state, np.clip(errors, 0, 1), is_counted)
+    estimate, low, high = (length * value for value in (share.estimate, share.low, share.high))
+    return replace(share, estimate=estimate, low=low, high=high).to_dict()
 
 
 def _codes(state: ReviewState, annotator: Annotator) -> NDArray[np.float64]:

@@ -116,8 +116,11 @@ class LiveReport:
         rows, state = self.state.rows, self.state
         with state.lock:
             last, table, matrix = state.last, labels_table(state), label_matrix(state)
+            # The page is looked at while rows are being labeled; a finished sample has the narrower intervals.
+            is_open = any(int(row) not in state.resolutions for row in state.rows.queue)
         try:
-            report = validate(table, human=rows.human, llm=rows.llm, schema=rows.schema, confidence=False)
+            options: dict[str, Any] = {"schema": rows.schema, "confidence": False, "sequential": is_open}
+            report = validate(table, human=rows.human, llm=rows.llm, **options)
             content = {"state": "done", **_scores(report), "agreement": asdict(annotator_agreement(matrix))}
         except SynthLabelsError as error:
             content = {"state": "failed", "error": str(error)}

@@ -10,6 +10,7 @@ import pytest
 from hf_synthlabels.errors import DataError, StoreError
 from hf_synthlabels.review import AnnotationSession, DecisionStore, ReviewState
 from hf_synthlabels.review.review_progress import agreement_so_far, annotator_agreement, label_matrix, progress
+from hf_synthlabels.statistics.sequential.betting import anytime_interval
 from tests.review.reviewing import HUMAN, SCHEMAS, label, opened, state, table
 
 
@@ -145,7 +146,10 @@ def test_the_interval_so_far_counts_rows_with_one_over_their_chance(tmp_path: Pa
     found = agreement_so_far(session.state)
     assert found.estimate == pytest.approx(2 / 6)
     assert found.n == 2
-    assert 0 < found.low < 2 / 6 < found.high < 1
+    # Rows of the least probability, 0.25, have the largest weight.
+    expected = anytime_interval([1.0, 0.0], weights=[2, 4], max_weight=4)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.holds_at_any_time
     assert progress(session.state, "ann")["agreement"]["estimate"] == pytest.approx(2 / 6)
 
 
@@ -153,7 +157,7 @@ def test_numbers_have_a_mean_error(tmp_path: Path) -> None:
     session = AnnotationSession(state(tmp_path, "text-scale"))
     label(session, "ann", 0, 4)  # off by 2, weight 2
     label(session, "ann", 9, 3)  # off by 1, weight 4
-    assert progress(session.state, "ann")["mean_error"] == pytest.approx((2 * 2 + 1 * 4) / 6)
+    assert progress(session.state, "ann")["mean_error"]["estimate"] == pytest.approx((2 * 2 + 1 * 4) / 6)
 
 
 def test_annotators_are_compared(tmp_path: Path) -> None:

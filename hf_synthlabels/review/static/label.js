@@ -275,11 +275,11 @@ export class LabelPage {
           ? h("span", { class: "faint" }, setup.blind ? "LLM labels are hidden" : agreement ? "LLM agreement: after the first label" : "")
           : h(
               "span",
-              { title: `${Math.round(100 * agreement.level)}% interval, ${agreement.method}; of ${count(agreement.n, "row")} with human labels, weighted by the inverse inclusion probability` },
+              { title: `${Math.round(100 * agreement.level)}% interval (${agreement.method}), valid whenever you look or stop; of ${count(agreement.n, "row")} with human labels, weighted by the inverse inclusion probability` },
               now.measure === "token F1" ? "token F1 of the LLM " : "LLM agreement ",
               h("b", {}, interval(agreement, 2)),
               h("span", { class: "faint" }, ` n = ${agreement.n.toLocaleString("en")}`),
-              now.mean_error === null ? null : h("span", {}, ` · mean absolute error ${now.mean_error.toFixed(2)}`),
+              now.mean_error === null ? null : h("span", {}, ` · mean absolute error `, h("b", {}, interval(now.mean_error, 2))),
             ),
       ),
     );

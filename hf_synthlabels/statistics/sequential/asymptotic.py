@@ -57,29 +57,27 @@ def anytime_score(
     if not n:
         return Interval.undefined(level, METHOD)
     estimate = float(score(metric, weighted))
-    low, high = score_limits(metric, weighted, squared, n, classes, level)
+    low, high = score_limits(metric, weighted, squared, boundary(n, level), classes)
     ends = (min(estimate, float(low)), max(estimate, float(high)))
     counted = n if metric != "kappa" else round(n * float(weighted[:, :-1].sum() / weighted.sum()))
     return Interval(estimate, *ends, level, METHOD, counted)
 
 
 def score_limits(
-    metric: SmoothMetric, weighted: Floats, squared: Floats, n: int, classes: Mask, level: float = 0.95
+    metric: SmoothMetric, weighted: Floats, squared: Floats, width: float, classes: Mask
 ) -> tuple[Floats, Floats]:
-    """The limits of many samples of n rows at once; see `anytime_score`.
+    """The limits of many samples of equal size at once; see `anytime_score`.
 
     Args:
         metric: the score.
         weighted: shape (..., K, K + 1).
         squared: shape (..., K, K + 1).
-        n: labeled rows of each sample.
+        width: half the width of the interval in standard errors.
         classes: shape (..., K) or (K,).
-        level: confidence level.
 
     Returns:
         Lower and upper limits, each of shape (...).
     """
-    width = boundary(n, level)
     pseudo = pseudo_rows(weighted, classes, width**2)
     smoothed = weighted + pseudo
     center = score(metric, smoothed, classes)
