@@ -27,7 +27,7 @@ from hf_synthlabels.annotation.codebook.codebook_keys import (
 )
 from hf_synthlabels.annotation.columns import LabelColumns
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
-from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig, Escalation
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.annotation.recipe.recipe import Output, Recipe
@@ -108,6 +108,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`annotator`": AnnotatorConfig,
     "`annotator.price`": Price,
     "`annotator.example_selection`": ExampleSelection,
+    "`annotator.escalate`": Escalation,
     "One of `annotator.examples`": Example,
     "`output`": Output,
     "`engine`": Engine,

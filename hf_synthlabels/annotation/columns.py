@@ -34,6 +34,8 @@ class LabelColumns:
     """The names of the columns."""
     tags: bool = False
     """Whether each token gets a tag."""
+    annotators: bool = False
+    """Whether there is a second annotator, so that a column names the one that labeled each row."""
 
     @cached_property
     def features(self) -> datasets.Features:
@@ -52,6 +54,8 @@ class LabelColumns:
             columns[f"{name}_expected"] = Value("float64")
         if self.output.probabilities:
             columns[f"{name}_probs"] = List(Value("float32"))
+        if self.annotators:
+            columns[f"{name}_annotator"] = Value("string")
         if self.tags:
             columns[f"{name}_tags"] = List(ClassLabel(names=bio_tags(self.schema)))
         return Features(columns)
@@ -85,6 +89,8 @@ class LabelColumns:
                 None if a.label is None or a.probabilities is None else [a.probabilities[each] for each in names]
                 for a in annotations
             ]
+        if self.annotators:
+            columns[f"{name}_annotator"] = [a.annotator for a in annotations]
         if tokens is not None:
             rows = zip(annotations, tokens, strict=True)
             columns[f"{name}_tags"] = [_tags(self.schema, annotation, row) for annotation, row in rows]

@@ -52,6 +52,22 @@ class AnnotationJob:
     """With located paths."""
     response_format: FormatKey
 
+    @cached_property
+    def second(self) -> AnnotationJob | None:
+        """The job of the second annotator; None without one."""
+        recipe = self.recipe.second
+        if recipe is None:
+            return None
+        return replace(self, recipe=recipe, client=recipe.client(), response_format=recipe.annotator.response_format)
+
+    @property
+    def annotator_names(self) -> tuple[str, str] | None:
+        """Names of both annotators in the column `<column>_annotator`; None with only one."""
+        if self.second is None:
+            return None
+        first, second = (str(job.client.model or job.client.kind) for job in (self, self.second))
+        return first, second if second != first else f"{second} (escalated)"
+
     @property
     def variables(self) -> dict[str, AnnotationJob]:
         """The job itself, by the name of its label column."""
@@ -60,7 +76,8 @@ class AnnotationJob:
     @cached_property
     def label_columns(self) -> LabelColumns:
         """The columns that annotation adds."""
-        return LabelColumns(self.schema, self.recipe.output, tags=self.recipe.task.tokens is not None)
+        tags, escalates = self.recipe.task.tokens is not None, self.recipe.annotator.escalate is not None
+        return LabelColumns(self.schema, self.recipe.output, tags=tags, annotators=escalates)
 
     @cached_property
     def shown_examples(self) -> list[Example]:

@@ -16,11 +16,12 @@ from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.remote import is_address
 from hf_synthlabels.annotation.recipe.strict_yaml import config_folder, read_yaml
+from hf_synthlabels.annotation.run.escalation import EscalatingAnnotator, second_price
 from hf_synthlabels.annotation.run.row_annotator import RowAnnotator
 from hf_synthlabels.clients import ChatClient, EmbeddingClient, ResponseStore
 from hf_synthlabels.clients.config import ClientConfig
-from hf_synthlabels.clients.factory import open_client
-from hf_synthlabels.errors import RecipeError
+from hf_synthlabels.clients.factory import open_client, split_rate_limits
+from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import Label
 from hf_synthlabels.resources import packaged_file
 
@@ -146,8 +147,36 @@ def open_annotator(
             form, keep_going = job.recipe.task.form(), job.recipe.annotator.keep_going or job.client.kind == "embedding"
             yield SeparateAnnotators(job.prompt(), form, annotators, keep_going=keep_going)
         return
+    if isinstance(job, AnnotationJob) and job.second is not None:
+        if client is not None:
+            raise ConfigError("`client` replaces one annotator, and the recipe has two. Remove `annotator.escalate`.")
+        with _cascade(job, job.second, features, config or job.client, store, alone) as cascade:
+            yield cascade
+        return
     with _opened(job, features, config or job.client, client, store, alone) as annotator:
         yield annotator
+
+
+@contextmanager
+def _cascade(
+    job: AnnotationJob,
+    second: AnnotationJob,
+    features: Mapping[str, Any],
+    config: ClientConfig,
+    store: ResponseStore | None,
+    alone: bool,
+) -> Iterator[RowAnnotator]:
+    """Both annotators of a job; the second has the same part of its limits as the first."""
+    escalate, names = job.recipe.annotator.escalate, job.annotator_names
+    assert escalate is not None
+    assert names is not None
+    parts = max(1, round(job.client.max_in_flight / config.max_in_flight))
+    own = split_rate_limits(second.client, parts)[-1]
+    with (
+        _opened(job, features, config, None, store, alone) as first,
+        _opened(second, features, own, None, store, alone) as other,
+    ):
+        yield EscalatingAnnotator.of(first, other, escalate.below, names, price=second_price(own))
 
 
 @contextmanager

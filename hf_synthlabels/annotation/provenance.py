@@ -87,6 +87,7 @@ def record(job: AnnotationJob, tally: RunStats, *, seconds: float) -> dict[str, 
         "scale": None if scale is None else asdict(scale),
         "strategy": _strategy(recipe),
         "annotator": described_annotator(recipe.annotator),
+        **_escalation(job, tally),
         "examples": len(prompt.examples),
         **_example_rows(job),
         "returned_models": sorted(tally.models),
@@ -152,14 +153,34 @@ def _price(config: ClientConfig) -> dict[str, Any] | None:
 
 
 def cost_usd(config: ClientConfig, tally: RunStats) -> float | None:
-    """Cost of the requests of a run; None if the price is unknown."""
+    """Cost of the requests of a run, those of a second annotator included; None if a price is unknown."""
+    second = tally.second
+    if second["requests"] and "usd" not in second:
+        return None
     if config.kind in ("embedding", "transformers"):
-        return 0.0
+        return float(second["usd"])
     price = config.resolved_price
     if price is None:
         return None
-    usage = Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens)
-    return price.usd(usage, batch=config.batch, requests=tally.requests)
+    keys = ("prompt_tokens", "completion_tokens", "cached_tokens", "requests")
+    prompt, completion, cached, requests = (getattr(tally, key) - second[key] for key in keys)
+    return price.usd(Usage(prompt, completion, cached), batch=config.batch, requests=requests) + second["usd"]
+
+
+def _escalation(job: AnnotationJob, tally: RunStats) -> dict[str, Any]:
+    """The second annotator of a run and its part of the requests and the cost; nothing without one."""
+    escalate, second = job.recipe.annotator.escalate, job.second
+    if escalate is None or second is None:
+        return {}
+    counts = {key: tally.second[key] for key in ("rows", "requests", "stored", "prompt_tokens", "completion_tokens")}
+    described = {
+        "below": escalate.below,
+        "annotator": described_annotator(second.recipe.annotator),
+        **counts,
+        "cost_usd": tally.second["usd"] if "usd" in tally.second or not counts["requests"] else None,
+        "price": _price(second.client),
+    }
+    return {"escalate": described}
 
 
 def provenance(dataset: Any) -> list[dict[str, Any]]:

@@ -108,6 +108,8 @@ def stored_keys(recipe: RecipeLike, store: ResponseStore) -> list[str]:
 def _stored_format(job: AnnotationJob, store: ResponseStore) -> ResponseFormat:
     """The format of a job's stored answers."""
     client = job.client
+    if job.recipe.annotator.escalate is not None:
+        raise RecipeError("`annotator.escalate` adds answers of a second annotator. Remove it to export the first's.")
     if client.kind not in STORED_CLIENTS:
         raise RecipeError(
             f"`annotator.client` is {client.kind!r}, whose answers are not stored. Give a recipe whose "

@@ -33,7 +33,7 @@ from hf_synthlabels.resources import packaged_file
 REASON_TOKENS = 1024
 """Default of `judge.max_tokens` for rubrics with reasoning: a truncated reply has no verdict."""
 
-UNUSED_KEYS = ("examples", "example_selection", "keep_going")
+UNUSED_KEYS = ("escalate", "examples", "example_selection", "keep_going")
 """Keys of an annotator that a judge does not have."""
 
 

@@ -36,6 +36,8 @@ class Annotation:
     """Why the label is missing, or how a span was located."""
     expected: float | None = None
     """For a scale: the mean of the label's distribution, by probabilities or samples; None if unknown."""
+    annotator: str | None = None
+    """The annotator of the row, if there are two; None if there is one or the row was not sent."""
 
     def __post_init__(self) -> None:
         if (self.status == "labelled") != (self.label is not None):

@@ -231,6 +231,11 @@ def _check_annotator(keys: CodebookKeys, origin: str) -> None:
         raise RecipeError(
             f"{origin}: `annotator.system` replaces the prompt of one variable. Remove it, and use `task.instructions`."
         )
+    if annotator.escalate is not None:
+        raise RecipeError(
+            f"{origin}: `annotator.escalate` compares the confidence of one variable. Remove it, or use a recipe for "
+            "each variable."
+        )
     if keys.engine.name == "ray":
         raise RecipeError(f"{origin}: `engine.name` is 'ray', which labels one variable. Remove it.")
     if annotator.scoring:

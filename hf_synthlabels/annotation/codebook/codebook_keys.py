@@ -19,7 +19,7 @@ from hf_synthlabels.labels import Kind
 
 RESERVED_NAMES = ("row", "label", "labels", "reasoning", "variable", "variables")
 
-COLUMN_SUFFIXES = ("status", "confidence", "raw", "note", "probs", "tags", "expected", "reasoning")
+COLUMN_SUFFIXES = ("status", "confidence", "raw", "note", "probs", "tags", "expected", "reasoning", "annotator")
 
 
 class ConditionKeys(StrictModel):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from hf_synthlabels.annotation.codebook.codebook_job import CodebookJob
 from hf_synthlabels.annotation.compiled import AnnotationJob
 from hf_synthlabels.annotation.compiler import Job, RecipeLike, compile_recipe
 from hf_synthlabels.annotation.planning.dry_run import DryRun, dry_run
@@ -19,7 +20,7 @@ from hf_synthlabels.annotation.planning.forecast import (
     price_source,
     usual_answer_tokens,
 )
-from hf_synthlabels.annotation.planning.plan_report import Plan
+from hf_synthlabels.annotation.planning.plan_report import Plan, with_second_annotator
 from hf_synthlabels.annotation.planning.request_sample import RequestSample
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.trust.confirmation import confirmed
@@ -68,12 +69,16 @@ def plan(
         job = compile_recipe(recipe)
     splits = load_source(job.recipe, rows=rows)
     planned = plan_requests(_workload(job), splits, sample=sample, seed=seed)
+    if isinstance(job, AnnotationJob):
+        return _with_second(planned, job, splits, sample, seed)
     return _with_comparison(planned, job, splits, sample, seed)
 
 
 def plan_rows(recipe: RecipeLike, rows: Any) -> Plan:
     """The plan for the rows of a data set instead of the recipe's source."""
-    return plan_requests(_workload(compile_recipe(recipe)), {"rows": rows})
+    job, splits = compile_recipe(recipe), {"rows": rows}
+    planned = plan_requests(_workload(job), splits)
+    return _with_second(planned, job, splits, 100, 0) if isinstance(job, AnnotationJob) else planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +166,18 @@ def _usual_tokens(job: Job) -> tuple[float, float]:
     return low / requests, likely / requests + thoughts
 
 
-def _with_comparison(plan: Plan, job: Job, splits: Mapping[str, Any], sample: int, seed: int) -> Plan:
+def _with_second(plan: Plan, job: AnnotationJob, splits: Mapping[str, Any], sample: int, seed: int) -> Plan:
+    """The plan with the requests of a second annotator: none low, an assumed share of the rows likely, all high."""
+    escalate, second = job.recipe.annotator.escalate, job.second
+    if escalate is None or second is None:
+        return plan
+    other = plan_requests(_workload(second), splits, sample=sample, seed=seed)
+    return with_second_annotator(plan, other, escalate.expected_share)
+
+
+def _with_comparison(plan: Plan, job: CodebookJob, splits: Mapping[str, Any], sample: int, seed: int) -> Plan:
     """The plan of a codebook, with a note of what the other grouping of its variables takes."""
-    if isinstance(job, AnnotationJob) or len(job.variables) == 1 or job.client.kind != "openai":
+    if len(job.variables) == 1 or job.client.kind != "openai":
         return plan
     group: Literal["joint", "separate"] = "separate" if len(job.recipe.groups) < len(job.variables) else "joint"
     other = plan_requests(_workload(job.regrouped(group)), splits, sample=sample, seed=seed)

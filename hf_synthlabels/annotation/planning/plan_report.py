@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +88,44 @@ def _duration(seconds: float) -> str:
 
 def _count(number: int | None) -> str:
     return "unlimited" if number is None else f"{number:,}"
+
+
+def with_second_annotator(plan: Plan, other: Plan, share: float) -> Plan:
+    """The plan of two annotators, of which the second labels an assumed share of the rows.
+
+    Args:
+        plan: of the first annotator, for all rows.
+        other: of the second annotator, as if it labeled all rows.
+        share: of the rows that are likely escalated.
+    """
+    requests, prompt_tokens = round(share * other.requests), round(share * other.prompt_tokens)
+    costs = (_sum(plan.low_usd, other.low_usd, 0.0), _sum(plan.likely_usd, other.likely_usd, share))
+    every = "unknown" if other.likely_usd is None else f"{other.likely_usd:,.4f} USD"
+    note = (
+        f"The second annotator, model {other.model}, is planned for {share:.0%} of the rows "
+        f"(`annotator.escalate.expected_share`, an assumption): {requests:,} requests. The low cost has none of them; "
+        f"the high cost has all {other.requests:,}, whose likely cost is {every}."
+    )
+    budget = ("The line `budget` counts the first annotator only.",) if plan.budget else ()
+    return replace(
+        plan,
+        requests=plan.requests + requests,
+        stored=plan.stored + round(share * other.stored),
+        prompt_tokens=plan.prompt_tokens + prompt_tokens,
+        likely_answer_tokens=plan.likely_answer_tokens + round(share * other.likely_answer_tokens),
+        high_answer_tokens=_total(plan.high_answer_tokens, other.high_answer_tokens),
+        low_usd=costs[0],
+        likely_usd=costs[1],
+        high_usd=_sum(plan.high_usd, other.high_usd, 1.0),
+        seconds=plan.seconds + share * other.seconds,
+        notes=(*plan.notes, note, *budget),
+        is_sent=True,
+    )
+
+
+def _sum(first: float | None, second: float | None, share: float) -> float | None:
+    return None if first is None or second is None else first + share * second
+
+
+def _total(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second

@@ -27,6 +27,10 @@ UNREAD_BY_ENCODERS = ("rows_per_call", "reasoning", "questions", "candidates")
 """Keys of a task that change nothing but the prompt and what is read of the answer."""
 
 
+UNHASHED: Any = {"engine": True, "annotator": {"keep_going": True, "escalate": {"expected_share"}}}
+"""Keys that change no label."""
+
+
 class Output(StrictModel):
     """Where the labels go."""
 
@@ -63,7 +67,9 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _scored(self) -> Self:
-        if not self.annotator.scoring:
+        if not any(
+            annotator is not None and annotator.scoring for annotator in (self.annotator, self.annotator.second)
+        ):
             return self
         scored_answers(self.task.schema_of_labels())
         if self.task.strategy() != PLAIN:
@@ -79,6 +85,12 @@ class Recipe(StrictModel):
             raise ValueError(
                 "`annotator.batch` is answered within a day, for which one machine can wait. Remove it, or `engine`."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _escalated(self) -> Self:
+        if self.annotator.escalate is not None and self.engine.name == "ray":
+            raise ValueError("`annotator.escalate` labels on one machine. Remove it, or `engine`.")
         return self
 
     @model_validator(mode="after")
@@ -133,7 +145,9 @@ class Recipe(StrictModel):
         check_trust(content, folder, origin)
         recipe = validated(cls, {**content, "folder": folder}, origin, RecipeError)
         # Not a validator: a judge makes a recipe too, and reads log-probabilities of numbers by itself.
-        if recipe.annotator.logprobs and (why := recipe.task.why_no_logprobs()):
+        annotators = (recipe.annotator, recipe.annotator.second)
+        has_logprobs = any(annotator is not None and annotator.logprobs for annotator in annotators)
+        if has_logprobs and (why := recipe.task.why_no_logprobs()):
             raise RecipeError(f"{origin}: `annotator.logprobs` has no effect {why}. Remove it, or use `num_samples`.")
         return recipe
 
@@ -177,6 +191,12 @@ class Recipe(StrictModel):
         return examples
 
     @property
+    def second(self) -> Recipe | None:
+        """The same recipe with its second annotator; None without one."""
+        annotator = self.annotator.second
+        return None if annotator is None else self.model_copy(update={"annotator": annotator})
+
+    @property
     def variables(self) -> dict[str, Recipe]:
         """The recipe itself, by the name of its label column."""
         return {self.output.column: self}
@@ -192,8 +212,7 @@ class Recipe(StrictModel):
 
     def fingerprint(self) -> str:
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
-        # Where it runs changes nothing.
-        content = self.model_dump(mode="json", exclude={"engine": True, "annotator": {"keep_going"}})
+        content = self.model_dump(mode="json", exclude=UNHASHED)
         for key in ("encoding", "separator", "data_dir", "columns", "features", "options"):
             if not content["source"][key]:
                 del content["source"][key]

@@ -52,6 +52,8 @@ class RunStats:
     """Of rows without a label: their status and reason, where quoted words and numbers count as the same."""
     variables: Counter[str] = field(default_factory=Counter)
     """Of a codebook: rows by variable and status, as `name status`."""
+    second: Counter[str] = field(default_factory=Counter)
+    """Of a second annotator: its rows, and its part of the requests, tokens and cost."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
@@ -59,9 +61,7 @@ class RunStats:
             name: dict(sorted(value.items())) if isinstance(value := getattr(self, name), Counter) else value
             for name in RunStats.__dataclass_fields__
         }
-        if not self.variables:
-            del content["variables"]
-        return content
+        return {key: value for key, value in content.items() if value or key not in ("variables", "second")}
 
     def add(self, other: Mapping[str, Any]) -> None:
         """Add the numbers of another run, given by its `to_dict`."""

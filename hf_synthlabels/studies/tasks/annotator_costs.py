@@ -54,6 +54,9 @@ def answer_cost(recipe: Recipe, rows: Dataset) -> AnswerCost:
     if recipe.annotator.client.kind not in STORED_CLIENTS:
         # An encoder in this process costs nothing; what recorded answers cost was never recorded.
         return AnswerCost(usd=0.0 if recipe.annotator.client.kind == "embedding" else None)
+    if recipe.annotator.escalate is not None:
+        # Which rows a second annotator answered depends on the answers of the first.
+        return AnswerCost()
     keys: dict[str, None] = {}
     with ResponseStore(store_path()) as store:
         form = known_format(recipe.annotator.client, recipe.annotator.response_format, store)
