@@ -169,4 +169,8 @@ class RoutingReport:
         parts += [f"{covered:,} without an LLM label"] if covered else []
         text = f"route to humans or another annotator: {self.n_routed:,} rows ({', '.join(parts)})"
         text += f"; {self.n_routed_labeled:,} of them have a human label"
+        if self.threshold is not None and self.target.metric == "accuracy":
+            # The recipe compares its own confidence.
+            is_own = self.columns.confidence == f"{self.columns.llm}_confidence"
+            text += f". In a recipe: `annotator.escalate.below: {self.threshold!r}`" if is_own else ""
         return f"{text}. The target does not cover {outside:,} rows." if outside else f"{text}."
