@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation.compiled import AnnotationJob
-from hf_synthlabels.annotation.compiler import RecipeLike, compile_variable
+from hf_synthlabels.annotation.compiler import RecipeLike, compile_recipe, compile_variable
 from hf_synthlabels.annotation.planning.dry_run import LOOKUP_ROWS, StoredAnswers, dry_run
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.run.annotator import NO_TEXT
@@ -61,10 +61,11 @@ def export_answers(recipe: RecipeLike, output: str | Path, key: str | None = Non
         key: a column that identifies the rows; by default the text itself, if it is one column.
 
     Raises:
-        RecipeError: the annotator's answers are not stored, or `key` is needed.
+        RecipeError: the annotator's answers are not stored or are those of several variables or of parts of rows, or
+            `key` is needed.
         DataError: a split lacks the column, or rows of the same key have different answers.
     """
-    job = compile_variable(recipe)
+    job = _exported(recipe)
     key = key or _text_key(job)
     seen: dict[str, str] = {}
     complete = incomplete = 0
@@ -105,6 +106,19 @@ def stored_keys(recipe: RecipeLike, store: ResponseStore) -> list[str]:
     return list(keys)
 
 
+def _exported(recipe: RecipeLike) -> AnnotationJob:
+    """The job whose answers are those of whole rows."""
+    job = compile_recipe(recipe)
+    if job.recipe.task.long_text is not None:
+        raise RecipeError("`task.long_text` splits rows, whose answers cannot be exported by row. Remove it.")
+    if len(job.variables) > 1:
+        raise RecipeError(
+            f"`task.variables` has {len(job.variables)} variables, whose joint answers cannot be exported by row. Keep "
+            "the table that `annotate` writes: its `_raw` columns have the answers."
+        )
+    return next(iter(job.variables.values()))
+
+
 def _stored_format(job: AnnotationJob, store: ResponseStore) -> ResponseFormat:
     """The format of a job's stored answers."""
     client = job.client
@@ -134,8 +148,6 @@ def _text_key(job: AnnotationJob) -> str:
 def _row_lines(job: AnnotationJob, key: str, store: ResponseStore) -> Iterator[RowLines]:
     if key in OWN_FIELDS:
         raise DataError(f"`key` {key!r} is the name of a field of the file itself. Name the column otherwise.")
-    if job.recipe.task.long_text is not None:
-        raise RecipeError("`task.long_text` splits rows, whose answers cannot be exported by row. Remove it.")
     read = _from_single_requests if job.recipe.task.rows_per_call == 1 else _from_shared_requests
     for name, rows in load_source(job.recipe).items():
         if key not in rows.features:

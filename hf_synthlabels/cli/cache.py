@@ -85,14 +85,14 @@ def export(
 
     Example: hf-synthlabels cache export recipe.yaml --key id -o answers.jsonl
     """
-    from hf_synthlabels.annotation import export_answers, read_recipe
+    from hf_synthlabels.annotation import export_answers, read_codebook
     from hf_synthlabels.clients.store.export_import import export_store
     from hf_synthlabels.resources import store_path
 
     if recipe is not None:
         if store is not None:
             raise ConfigError("`--store` exports a whole store. Leave the recipe out.")
-        loaded = read_recipe(recipe)
+        loaded = read_codebook(recipe)
         _existing_path()
         exported = export_answers(loaded, output, key)
         missing = f", {exported.incomplete:,} rows lack an answer" if exported.incomplete else ""

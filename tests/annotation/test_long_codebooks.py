@@ -187,8 +187,10 @@ def test_without_a_rule_a_longer_text_fails_and_sends_nothing() -> None:
     assert {row[name].status for name in row} == {"labelled"}
     job = compile_recipe(recipe(long_text={"max_tokens": 40}))
     annotator: Any = job.annotator(job.prompt(), client, keep_going=True)  # type: ignore[arg-type]
-    _, long = annotator.annotate([{"text": THREE[0]}, {"text": TEXT}])
+    _, long, longer = annotator.annotate([{"text": text} for text in (THREE[0], TEXT, TEXT * 2)])
     assert {long[name].status for name in VARIABLES} == {"failed"}
+    # Reasons are counted, so they are the same for all rows.
+    assert {annotation.reason for row in (long, longer) for annotation in row.values()} == {long["tone"].reason}
     assert len(client.requests) == 2
 
 
@@ -377,3 +379,5 @@ def test_a_wrong_rule_is_an_error_that_names_the_key(content: dict[str, Any]) ->
 def test_answers_of_parts_are_not_exported(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"task\.long_text"):
         export_answers(recipe(of("tone")), tmp_path / "answers.jsonl")
+    with pytest.raises(RecipeError, match=r"task\.variables"):
+        export_answers(recipe(long_text=None), tmp_path / "answers.jsonl")

@@ -158,6 +158,15 @@ def test_only_variables_that_may_abstain_are_shown_texts_without_a_label(tmp_pat
     assert [each["rate"] for each in json.loads(report.to_json())["results"] if not each["is_applicable"]] == [None] * 3
 
 
+def test_long_texts_of_a_codebook_are_checked(tmp_path: Path) -> None:
+    topics = {"kind": "multi-label", "labels": TOPICS}
+    limits = {"max_tokens": 20, "aggregate": {"multi-label": "majority"}}
+    task = {"variables": {"topic": SINGLE, "topics": topics}, "long_text": limits}
+    client = ScriptedClient(lambda request: json.dumps(dict.fromkeys((request.response_schema or {})["properties"])))
+    report = check_recipe(recipe(tmp_path, task), rows=2, client=client)
+    assert {each.check for each in report.results if each.variable == "topics"} >= {"definition gets its class"}
+
+
 def test_out_of_scope_texts_can_be_given(tmp_path: Path) -> None:
     def rule(text: str, _: list[tuple[str, str]]) -> str | None:
         return None if "cake" in text else "war"

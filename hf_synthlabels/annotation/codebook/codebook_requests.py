@@ -49,10 +49,10 @@ class CodebookPrompts:
         """A row with its parts, if its text is too long."""
         return row if self.limits is None else split_row(row, self.limits, has_rule=bool(self.rules))
 
-    def too_long(self, row: InputRow) -> Annotation:
+    def too_long(self) -> Annotation:
         """The annotation of a variable without a rule in a long text."""
         assert self.limits is not None
-        return too_long(row, self.limits)
+        return too_long(self.limits)
 
     def combined(self, name: str, row: InputRow, parts: Sequence[Annotation]) -> Annotation:
         """The annotation of a variable in a row from those in its parts."""
@@ -168,7 +168,7 @@ class CodebookRequests:
                     resolved[name] = not_coded(condition, parent)
                     continue
             if row.parts and name not in self.prompts.rules:
-                resolved[name] = self.prompts.too_long(row)
+                resolved[name] = self.prompts.too_long()
                 continue
             parents = None if condition is None else by_part.get(condition.variable)
             parts, missing = self._parts(row, name, condition, parents, replies)

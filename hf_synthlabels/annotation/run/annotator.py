@@ -206,14 +206,17 @@ def split_row(row: InputRow, limits: TextLimits, *, has_rule: bool) -> InputRow:
     if estimate_tokens(row.whole_text) <= limits.max_tokens:
         return row
     if not has_rule:
-        return replace(row, is_sent=False, unsent=too_long(row, limits))
+        return replace(row, is_sent=False, unsent=too_long(limits))
     return replace(row, parts=tuple(split_text(row.whole_text, limits.max_tokens, limits.overlap)))
 
 
-def too_long(row: InputRow, limits: TextLimits) -> Annotation:
+def too_long(limits: TextLimits) -> Annotation:
     """The annotation of a long text by parts whose labels cannot become one."""
-    tokens = estimate_tokens(row.whole_text)
-    reason = f"the text has about {tokens:,} tokens, more than `task.long_text.max_tokens` {limits.max_tokens:,}"
+    # The same for all rows, which are counted by their reason.
+    reason = (
+        f"the text is longer than `task.long_text.max_tokens` {limits.max_tokens:,}, and no rule makes the labels of "
+        "its parts one"
+    )
     return Annotation("failed", reason=reason)
 
 

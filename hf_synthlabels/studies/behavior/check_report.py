@@ -31,7 +31,9 @@ class CheckPlan:
         requests = sum(plan.requests - plan.stored for _, plan in self.plans)
         tokens = sum(plan.prompt_tokens for _, plan in self.plans)
         cost = "unknown cost" if self.likely_usd is None else f"likely {self.likely_usd:,.4f} USD"
-        budget = next((plan.budget for _, plan in self.plans if plan.budget), "none")
+        # A check whose answers are stored says nothing about whether the budget is enough.
+        by_need = sorted((plan for _, plan in self.plans), key=lambda plan: plan.stored - plan.requests)
+        budget = next((plan.budget for plan in by_need if plan.budget), "none")
         return f"{self.what}: {requests:,} requests to send, {tokens:,} prompt tokens, {cost}; budget: {budget}"
 
 

@@ -101,6 +101,9 @@ def of_variable(job: Job, name: str) -> Job:
     variable = content["task"]["variables"][name]
     variable.pop("ask_if", None)
     content["task"]["variables"] = {name: variable}
+    long_text = content["task"].get("long_text") or {}
+    if isinstance(rules := long_text.get("aggregate"), Mapping):
+        long_text["aggregate"] = {kind: rule for kind, rule in rules.items() if kind == variable["kind"]}
     examples = content["annotator"]["examples"]
     kept = [{**each, "labels": {name: label}} for each in examples if (label := each["labels"].get(name)) is not None]
     content["annotator"]["examples"] = kept
