@@ -145,7 +145,7 @@ def estimate(
     }
     if variants:
         chosen = {"quantities": quantity or (), "null": null, "estimator": _corrected(estimator)}
-        _estimate_variants(labeled.rows, variants, analysis, chosen, (level, finite), (output, page))
+        _estimate_variants(labeled, variants, analysis, chosen, (level, finite), (output, page))
         show_next("estimate --variants", data=data)
         return
     _refuse_variant_options(null, quantity, page)
@@ -180,17 +180,20 @@ def _estimated(
     labeled: LabeledData, analysis: dict[str, Any], level: float, finite: bool
 ) -> tuple[EstimateReport, list[str]]:
     """The estimates, and the names of conditional variables."""
-    from hf_synthlabels.publishing.conditional_labels import check_conditional, with_not_coded
+    from hf_synthlabels.publishing.conditional_labels import check_conditional, formula_domain, with_not_coded
     from hf_synthlabels.publishing.holdout_rows import holdout_rows
     from hf_synthlabels.statistics import Inference
     from hf_synthlabels.statistics import estimate as compute_estimates
 
-    if analysis["formula"] is None:
-        check_conditional(labeled.rows, labeled.variables, analysis["llm"])
-    rows, conditional = with_not_coded(labeled.rows, labeled.variables)
     humans = [analysis["human"], *(human for _, human in analysis["variables"].values())]
-    rows, notes = holdout_rows(rows, humans)
-    report = compute_estimates(rows, inference=Inference(level=level, finite=finite), **analysis)
+    rows, notes = holdout_rows(labeled.rows, humans)
+    domain = None
+    if analysis["formula"] is None:
+        check_conditional(rows, labeled.variables, analysis["llm"])
+    else:
+        domain = formula_domain(rows, labeled.variables, analysis["formula"])
+    rows, conditional = with_not_coded(rows, labeled.variables)
+    report = compute_estimates(rows, inference=Inference(level=level, finite=finite), domain=domain, **analysis)
     return replace(report, notes=(*notes, *report.notes)), conditional
 
 
@@ -208,7 +211,7 @@ def _refuse_variant_options(null: float | None, quantity: Sequence[str] | None, 
 
 
 def _estimate_variants(
-    rows: Any,
+    labeled: LabeledData,
     patterns: Sequence[str],
     analysis: dict[str, Any],
     chosen: dict[str, Any],
@@ -217,13 +220,15 @@ def _estimate_variants(
 ) -> None:
     """Estimate from each variant, print the specification curve, and write it."""
     from hf_synthlabels.publishing import write_report
+    from hf_synthlabels.publishing.conditional_labels import refuse_domain
     from hf_synthlabels.statistics import Inference
     from hf_synthlabels.statistics.robustness.specification_curve import Analysis, Conclusion, specification_curve
     from hf_synthlabels.statistics.robustness.tuned_rows import tuned_rows
     from hf_synthlabels.statistics.robustness.variants import read_variants
     from hf_synthlabels.tables import write_text
 
-    output, page = files
+    rows, (output, page) = labeled.rows, files
+    refuse_domain(rows, labeled.variables, analysis["formula"])
     level, finite = inference
     named = ("human", "llm", "formula", "groups", "variables")
     options = {name: value for name, value in analysis.items() if name not in named}

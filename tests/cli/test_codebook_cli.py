@@ -127,6 +127,36 @@ def test_one_sample_and_one_sheet_serve_all_variables(run: Run, tmp_path: Path, 
     assert "LLM variables, corrected with human labels: tone, topic." in " ".join(out.split())
 
 
+def test_a_conditional_scale_is_estimated_where_humans_code_it(run: Run, tmp_path: Path) -> None:
+    # Humans code the strength of rows 0 to 59, whose mean is 2; the LLM that of rows 20 to 79, always as 3.
+    lines = [
+        {"text": f"text {row}", "relevant_answer": "yes" if 20 <= row < 80 else "no", "strength_answer": "3"}
+        | {"relevant_human": "yes" if row < 60 else "no", "strength_human": 1 + row % 3 if row < 60 else None}
+        for row in range(120)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    condition = {"variable": "relevant", "is": ["yes"]}
+    scale = {"kind": "text-scale", "scale": {"low": 1, "high": 3}, "ask_if": condition}
+    recipe = {
+        "name": "news",
+        "source": {"path": "json", "data_files": "rows.jsonl"},
+        "task": {"variables": {"relevant": VARIABLES["relevant"], "strength": scale}},
+        "annotator": {"client": "recorded", "column": "{variable}_answer"},
+    }
+    (tmp_path / "news.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    assert run("annotate", "news.yaml", "-o", "coded.parquet")[0] == 0
+    code, out, err = run("estimate", "coded.parquet", "--formula", "strength ~ 1", "-o", "mean.json")
+    assert (code, err) == (0, "")
+    assert "60 of 120 rows by human labels, 60 of 120 by LLM labels" in " ".join(out.split())
+    (mean,) = json.loads((tmp_path / "mean.json").read_text(encoding="utf-8"))["estimates"]
+    assert mean["naive"]["estimate"] == pytest.approx(3)
+    assert [mean[name]["estimate"] for name in ("classical", "ppi", "dsl")] == pytest.approx([2, 2, 2])
+    # A mean by the other way, and a comparison of variants, name the variable and what to do.
+    assert "`--formula 'strength ~ 1'`" in error_line(run("estimate", "coded.parquet", "--variable", "strength"))
+    error = error_line(run("estimate", "coded.parquet", "--formula", "strength ~ 1", "--variants", "strength"))
+    assert "strength" in error
+
+
 def test_gates_name_their_variable_and_decide_the_exit_status(run: Run, tmp_path: Path, coded: str) -> None:
     run("sample", coded, "-n", "100", "-o", "s.parquet")
     fill(tmp_path / "to_label.csv")

@@ -24,7 +24,8 @@ from hf_synthlabels.statistics.missing_labels.bounds import QuantityBounds
 from hf_synthlabels.statistics.missing_labels.estimate_bounds import ReportedLabels, estimate_bounds
 from hf_synthlabels.statistics.raters.table_raters import soft_labels, with_majority
 from hf_synthlabels.statistics.raters.votes import read_votes, votes_columns
-from hf_synthlabels.statistics.regression.formula_data import estimate_columns, formula_data, with_columns, with_default
+from hf_synthlabels.statistics.regression.domain import Domain
+from hf_synthlabels.statistics.regression.formula_data import estimate_columns, with_columns, with_default
 from hf_synthlabels.statistics.validation.dataset_columns import (
     Table,
     column_feature,
@@ -57,6 +58,7 @@ def estimate(
     votes: str | Sequence[str] | None = None,
     soft: bool = False,
     normalize_labels: bool = False,
+    domain: Domain | None = None,
 ) -> EstimateReport:
     """Estimate one quantity with the naive, the classical, the PPI++ and the DSL estimator.
 
@@ -76,29 +78,29 @@ def estimate(
         votes: as in `validate`. Human labels of rows without a majority are the shares of their votes.
         soft: whether those of all rows with votes are.
         normalize_labels: whether names that differ only in case or white space are one class.
+        domain: rows of the regression, by LLM labels and by human labels; by default all.
 
     Raises:
         DataError: a column is missing or holds other values, or no human label counts.
         ConfigError: the options contradict each other.
     """
-    _check_options(formula, groups, estimand)
-    inference, numeric = inference or Inference(), _is_numeric(dataset, llm, estimand)
+    inference, numeric = inference or Inference(), _is_numeric(dataset, llm, formula, groups, estimand)
     voted = with_majority(dataset, human, llm, KINDS[numeric], votes, normalize=normalize_labels)
     if formula is not None:
-        pairs = with_default(voted, variables, human, llm)
-        data = formula_data(voted, formula, pairs, clusters, inference, normalize=normalize_labels)
-        return estimate_columns(formula, data, family=family, positive=positive)
+        columns = (formula, with_default(voted, variables, human, llm), clusters, inference)
+        return estimate_columns(voted, columns, family, positive, normalize=normalize_labels, domain=domain)
     labels = _labels(voted, (human, llm, prediction), votes, numeric=numeric, soft=soft, normalize=normalize_labels)
     return _weighted(dataset, labels, inference, clusters, (human, llm), estimand, groups, positive)
 
 
-def _check_options(formula: str | None, groups: str | None, estimand: str | None) -> None:
+def _is_numeric(dataset: Table, llm: str, formula: str | None, groups: str | None, estimand: str | None) -> bool:
+    """Whether labels are numbers, by the estimand or the type of the column.
+
+    Raises:
+        ConfigError: the options contradict each other.
+    """
     if formula is not None and (groups or estimand):
         raise ConfigError("`formula` cannot be combined with `groups` or `estimand`: leave them out.")
-
-
-def _is_numeric(dataset: Table, llm: str, estimand: str | None) -> bool:
-    """Whether labels are numbers, by the estimand or the type of the column."""
     return feature_kind(column_feature(dataset, llm)) == "text-scale" if estimand is None else estimand == "mean"
 
 

@@ -55,8 +55,8 @@ def undefined_reason(estimand: Estimand, rows: LabelRows, dependent: Sequence[st
     """Why the classical estimate is undefined."""
     if dependent:
         return f"{', '.join(dependent)} is a linear combination of other predictors: omit it"
-    if rows.n <= estimand.size:
-        return f"{rows.n:,} human labels are too few for {estimand.size:,} parameters"
+    if (n := int(rows.in_domain(rows.labeled).sum())) <= estimand.size:
+        return f"{n:,} human labels are too few for {estimand.size:,} parameters"
     if rows.clusters is not None and rows.units <= estimand.size:
         return f"{rows.units:,} clusters with human labels are too few"
     if not isinstance(estimand, Regression):

@@ -80,6 +80,8 @@ class LabelRows:
     features: Floats
     """Features of DSL, shape (N, p)."""
     finite: bool = False
+    domain: Mask | None = None
+    """Rows whose labels count in the estimand, shape (N,); None for all."""
 
     @property
     def n(self) -> int:
@@ -88,8 +90,9 @@ class LabelRows:
 
     @property
     def units(self) -> int:
-        """Rows with a human label, or clusters that have some."""
-        return self.n if self.clusters is None else len(np.unique(self.clusters[self.labeled]))
+        """Rows of the domain with a human label, or clusters that have some."""
+        counted = self.in_domain(self.labeled)
+        return int(counted.sum()) if self.clusters is None else len(np.unique(self.clusters[counted]))
 
     @property
     def population_correction(self) -> Floats:
@@ -115,8 +118,14 @@ class LabelRows:
 
     @property
     def kish(self) -> float:
-        """Effective number of labeled rows given their weights (Kish 1965)."""
-        return float(1 / (self.weights**2).sum()) if self.n else 0.0
+        """Effective number of labeled rows of the domain given their weights (Kish 1965)."""
+        weights = self.weights if self.domain is None else self.weights[self.domain]
+        squares = (weights**2).sum()
+        return float(weights.sum() ** 2 / squares) if squares else 0.0
+
+    def in_domain(self, rows: Mask) -> Mask:
+        """Those of some rows whose labels count."""
+        return rows if self.domain is None else rows & self.domain
 
 
 def label_rows(human: Floats, llm: Floats, inference: Inference, known: Floats | None = None) -> LabelRows:

@@ -105,14 +105,15 @@ def error_variance(
         human_like: rows whose labels are treated as human labels; by default those that are.
     """
     core = rows.labeled if human_like is None else human_like
-    n, used = int(core.sum()), n_params + tuned
+    counted = core if human_like is not None else rows.in_domain(core)
+    n, used = int(counted.sum()), n_params + tuned
     if rows.finite and human_like is not None:
         return ErrorVariance(0.0, float(n))
     if rows.finite:
         errors = np.where(core, errors * np.sqrt(rows.population_correction), 0.0)
     if rows.clusters is not None:
         sums = np.bincount(rows.clusters, weights=errors)
-        units = len(np.unique(rows.clusters[core]))
+        units = len(np.unique(rows.clusters[counted]))
         dof = units - 1 - tuned
         if dof <= 0 or n <= n_params:
             return ErrorVariance(math.nan, 0)

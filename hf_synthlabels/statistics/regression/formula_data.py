@@ -14,6 +14,7 @@ from hf_synthlabels.statistics.design.human_rows import SampledRows, sampled_row
 from hf_synthlabels.statistics.estimation.estimands import Family
 from hf_synthlabels.statistics.estimation.label_rows import Inference
 from hf_synthlabels.statistics.regression.coefficients import RegressionReport
+from hf_synthlabels.statistics.regression.domain import Domain
 from hf_synthlabels.statistics.regression.formula import parse_formula
 from hf_synthlabels.statistics.regression.formula_regression import estimate_formula
 from hf_synthlabels.statistics.validation.dataset_columns import (
@@ -36,6 +37,7 @@ class FormulaData:
     inference: Inference
     notes: tuple[str, ...]
     normalize: bool
+    domain: Domain | None = None
 
     def spelled(self, positive: str | None) -> str | None:
         """The positive class as it is spelled in the labels."""
@@ -62,6 +64,7 @@ def formula_data(
     inference: Inference,
     *,
     normalize: bool,
+    domain: Domain | None = None,
 ) -> FormulaData:
     """Read the columns that a formula names.
 
@@ -72,6 +75,7 @@ def formula_data(
         clusters: column of cluster ids.
         inference: settings, which get the probabilities, clusters and features of the data set.
         normalize: whether names that differ only in case or white space are one class.
+        domain: rows of the regression.
 
     Raises:
         DataError: a column is missing or holds other values.
@@ -90,24 +94,39 @@ def formula_data(
             (llm, human), spelling = one_spelling([llm, human], normalize=normalize)
             notes += spelling
         pairs[name] = (llm, human)
-    labeled = [_present(human) for _, human in pairs.values()]
-    sample = None
-    if labeled and np.all(labeled, axis=0).any():
-        sample = sampled_rows(dataset, np.asarray(np.all(labeled, axis=0)))
+    labeled = _labeled(pairs, domain)
+    sample = sampled_rows(dataset, labeled) if labeled.any() else None
     if sample is not None:
         notes += sample.notes
         # Rows that were not sampled have no inclusion probability, so that their labels cannot count.
-        outside = np.all(labeled, axis=0) & ~sample.counted
+        outside = labeled & ~sample.counted
+        domain = None if domain is None else domain.without(outside)
         pairs = {name: (llm, _without(human, outside)) for name, (llm, human) in pairs.items()}
     llm_columns = [variables[name][0] for name in pairs]
     inference = with_columns(inference, dataset, llm_columns, sample, clusters)
-    return FormulaData(columns, pairs, inference, notes, normalize)
+    return FormulaData(columns, pairs, inference, notes, normalize, domain)
 
 
 def estimate_columns(
-    formula: str, data: FormulaData, *, family: Family | None, positive: str | None
+    dataset: Table,
+    columns: tuple[str, Mapping[str, tuple[str, str]], str | None, Inference],
+    family: Family | None,
+    positive: str | None,
+    *,
+    normalize: bool,
+    domain: Domain | None = None,
 ) -> RegressionReport:
-    """The regression of a data set's columns, with the notes on reading them."""
+    """The regression of a data set's columns, with the notes on reading them.
+
+    Args:
+        dataset: one split.
+        columns: formula, variables, clusters and settings; see `formula_data`.
+        family: linear or logistic.
+        positive: class of the outcome that counts as 1.
+        normalize: see `formula_data`.
+        domain: rows of the regression.
+    """
+    formula, data = columns[0], formula_data(dataset, *columns, normalize=normalize, domain=domain)
     report = estimate_formula(
         formula,
         data.columns,
@@ -115,6 +134,7 @@ def estimate_columns(
         family=family,
         positive=data.spelled(positive),
         inference=data.inference,
+        domain=data.domain,
     )
     return replace(report, notes=(*data.notes, *report.notes))
 
@@ -166,6 +186,14 @@ def _values(dataset: Table, name: str) -> Any:
         # A CSV file has no other way to leave a cell out.
         return [label or None for label in read_names(dataset, name)[0]]
     return number_column(values, name)
+
+
+def _labeled(pairs: Mapping[str, tuple[Any, Any]], domain: Domain | None) -> Mask:
+    """Rows whose human labels are known."""
+    if not pairs:
+        return np.zeros(0, dtype=np.bool_)
+    present: Mask = np.all([_present(human) for _, human in pairs.values()], axis=0)
+    return present if domain is None else domain.labeled(present)
 
 
 def _present(values: Any) -> Mask:

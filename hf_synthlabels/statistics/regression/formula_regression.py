@@ -7,7 +7,7 @@ from its human labels, from its LLM labels, and for DSL from predicted labels, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import MAX_SHOWN, Floats, Mask, number_column, plain_column
-from hf_synthlabels.statistics.estimation.estimands import Family
+from hf_synthlabels.statistics.estimation.estimands import Family, Regression
 from hf_synthlabels.statistics.estimation.estimate_notes import rare_classes
 from hf_synthlabels.statistics.estimation.estimates import estimate_all
 from hf_synthlabels.statistics.estimation.label_rows import Inference, LabelRows, label_rows
@@ -30,6 +30,7 @@ from hf_synthlabels.statistics.regression.design import (
     orthogonal_basis,
     regression_of,
 )
+from hf_synthlabels.statistics.regression.domain import Domain, members, on_domain
 from hf_synthlabels.statistics.regression.factors import Column, Factor, as_names, level_name, sorted_levels
 from hf_synthlabels.statistics.regression.formula import Formula, parse_formula
 
@@ -42,6 +43,7 @@ def estimate_formula(
     family: Family | None = None,
     positive: Any = None,
     inference: Inference | None = None,
+    domain: Domain | None = None,
 ) -> RegressionReport:
     """The coefficients of a regression that a formula describes.
 
@@ -53,6 +55,7 @@ def estimate_formula(
         family: "linear" for least squares, or "logistic" for log odds; by default logistic for classes.
         positive: the class of the outcome that counts as 1; by default the second of two, sorted.
         inference: sampling design and settings.
+        domain: rows of the regression by LLM labels and by human labels; by default all.
 
     Raises:
         DataError: a column is unknown or unusable, or a variable has no human label.
@@ -61,27 +64,24 @@ def estimate_formula(
     if family not in (None, "linear", "logistic"):
         raise ConfigError(f"`family` is {family!r}: give 'linear' or 'logistic'.")
     parsed = parse_formula(formula)
-    data = _read(parsed, columns, variables)
+    data = _read(parsed, columns, variables if domain is None else domain.inside(variables))
     kept, notes = data.complete()
-    if not kept.any():
-        raise DataError("`formula` has no row in which all of its known columns have a value: fill them first.")
+    domain = None if domain is None else domain.take(kept)
     outcome, positive = _outcome(data, parsed.outcome, positive)
     family = family or ("linear" if positive is None else "logistic")
     codings = {text: data.coding(factor, kept) for text, factor in parsed.factors.items()}
     known_outcome = None if outcome.human is not None else outcome.llm[kept, 0]
     products = parsed.products([text for text, coding in codings.items() if coding.levels])
-    design, llm, human = build_design(parsed, products, codings, known_outcome, int(kept.sum()))
+    design, *labels = build_design(parsed, products, codings, known_outcome, int(kept.sum()))
     if outcome.human is not None:
-        llm, human = np.column_stack([outcome.llm[kept], llm]), np.column_stack([outcome.human[kept], human])
+        labels = [np.column_stack([outcome.llm[kept], labels[0]]), np.column_stack([outcome.human[kept], labels[1]])]
     if family == "logistic":
         _check_unit_interval(outcome)
-    rows = _label_rows(design, llm, human, _subset(inference or Inference(), kept))
-    tables = [design.known] if design.label_free else [design.matrix(rows.llm), design.matrix(rows.human)[rows.labeled]]
-    basis = orthogonal_basis(np.concatenate(tables), INTERCEPT in design.names)
-    estimand = regression_of(design, basis, codings, family)
+    rows = _label_rows(design, labels, _subset(inference or Inference(), kept), domain)
+    estimand, dependent = _estimand(design, rows, codings, family)
+    notes += [] if domain is None else [domain.note()]
     notes += _variable_notes(data, codings, rows.labeled, kept, outcome, positive)
     what = f"{family} regression: {parsed.text}"
-    dependent = [design.names[place] for place in basis.dependent]
     report = estimate_all(what, [estimand], rows, inference or Inference(), notes, dependent)
     return RegressionReport.of(report, parsed.text, family, None if positive is None else str(positive))
 
@@ -105,10 +105,16 @@ class _Data:
         return labeled
 
     def complete(self) -> tuple[Mask, list[str]]:
-        """Rows in which all known columns have a value, and notes on the others."""
+        """Rows in which all known columns have a value, and notes on the others.
+
+        Raises:
+            DataError: there is none.
+        """
         notes = []
         missing = {name: _missing(column) for name, column in self.llm.items() if name not in self.variables}
         kept = ~np.any(list(missing.values()), axis=0) if missing else np.ones(self.rows, dtype=np.bool_)
+        if not kept.any():
+            raise DataError("`formula` has no row in which all of its known columns have a value: fill them first.")
         if left_out := int((~kept).sum()):
             named = ", ".join(f"`{name}` ({int(rows.sum()):,})" for name, rows in missing.items() if rows.any())
             notes.append(f"{left_out:,} of {self.rows:,} rows are left out, because values are missing: {named}.")
@@ -220,9 +226,32 @@ def _outcome(data: _Data, factor: Factor, positive: Any) -> tuple[Coding, str | 
     return Coding(factor.text, factor.text, coded[0], coded[1] if len(coded) > 1 else None), chosen
 
 
-def _label_rows(design: Design, llm: Floats, human: Floats, inference: Inference) -> LabelRows:
+def _label_rows(design: Design, labels: Sequence[Floats], inference: Inference, domain: Domain | None) -> LabelRows:
+    """The labels by the LLM and by humans with their sampling design, and of a domain with the membership."""
+    llm, human = labels if domain is None else domain.with_membership(*labels)
     rows = label_rows(human, llm, inference)
-    return replace(rows, features=np.column_stack([rows.features, design.features(rows.llm)]))
+    features = np.column_stack([rows.features, design.features(rows.llm)])
+    return replace(rows, features=features, domain=None if domain is None else members(rows.human))
+
+
+def _estimand(
+    design: Design, rows: LabelRows, codings: dict[str, Coding], family: Family
+) -> tuple[Regression, list[str]]:
+    """The regression, and the columns that are linear combinations of others."""
+    basis = orthogonal_basis(_basis_rows(design, rows), INTERCEPT in design.names)
+    regression = regression_of(design, basis, codings, family)
+    dependent = [design.names[place] for place in basis.dependent]
+    return regression if rows.domain is None else on_domain(regression, rows.domain), dependent
+
+
+def _basis_rows(design: Design, rows: LabelRows) -> Floats:
+    """The rows by which columns become orthogonal: by LLM labels and by human labels, of a domain those in it."""
+    by_llm, by_human = np.ones(len(rows.labeled), dtype=np.bool_), rows.labeled
+    if rows.domain is not None:
+        by_llm, by_human = members(rows.llm), rows.domain & rows.labeled
+    if design.label_free:
+        return design.known[by_llm | by_human]
+    return np.concatenate([design.matrix(rows.llm)[by_llm], design.matrix(rows.human)[by_human]])
 
 
 def _subset(inference: Inference, kept: Mask) -> Inference:
