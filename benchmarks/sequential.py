@@ -34,7 +34,7 @@ ROWS = 1000
 """Looks of each sample: after every row."""
 
 FIRST = 30
-"""First look at the interval of a finished sample: with fewer rows nobody would use it."""
+"""First look at the interval of a finished sample: with fewer rows it is too wide to use."""
 
 MAX_ROWS = 3000
 """Rows to a verdict are counted up to here."""
