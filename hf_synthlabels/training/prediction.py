@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, Label, LabelSchema, encode
 
+Conditions = Mapping[str, tuple[str, tuple[str, ...]] | None]
+
 STREAM_ROWS = 1_000
 """Rows per batch of a stream: enough to sort by length, and few enough for any memory."""
 
@@ -85,7 +87,12 @@ def table_features(schemas: Mapping[str, LabelSchema], *, probabilities: bool) -
 
 
 def label_columns(
-    prediction: Prediction, column: str, *, min_confidence: float | None = None, probabilities: bool = False
+    prediction: Prediction,
+    column: str,
+    *,
+    min_confidence: float | None = None,
+    probabilities: bool = False,
+    skipped: NDArray[np.bool_] | None = None,
 ) -> Dataset:
     """The columns `<column>`, `<column>_status` and `<column>_confidence` of a prediction.
 
@@ -94,24 +101,60 @@ def label_columns(
         column: name of the label column.
         min_confidence: rows below it abstain: status `abstained`, no label.
         probabilities: also add `<column>_probs`, the probability of every class.
+        skipped: rows in which the variable is not coded: status `skipped`, no label, confidence or probabilities.
 
     Raises:
         ConfigError: the task has no confidence, or no probabilities.
     """
     check_columns(prediction.schema, min_confidence, probabilities=probabilities)
-    abstained = np.zeros(len(prediction), dtype=bool)
-    if min_confidence is not None:
-        # NaN, a missing confidence, abstains too.
-        abstained = ~(prediction.confidence >= min_confidence)
-    labels = [None if low else value for low, value in zip(abstained, prediction.column(), strict=True)]
+    left_out = np.zeros(len(prediction), dtype=bool) if skipped is None else skipped
+    abstained = _abstained(prediction, min_confidence)
+    labels = [None if none else value for none, value in zip(abstained | left_out, prediction.column(), strict=True)]
+    statuses = ["abstained" if label is None else "labelled" for label in labels]
+    unknown = np.isnan(prediction.confidence) | left_out
     columns: dict[str, list[Any]] = {
         column: labels,
-        f"{column}_status": ["abstained" if label is None else "labelled" for label in labels],
-        f"{column}_confidence": [None if np.isnan(value) else float(value) for value in prediction.confidence],
+        f"{column}_status": ["skipped" if out else status for out, status in zip(left_out, statuses, strict=True)],
+        f"{column}_confidence": [
+            None if none else float(value) for none, value in zip(unknown, prediction.confidence, strict=True)
+        ],
     }
     if probabilities:
-        columns[f"{column}_probs"] = prediction.probabilities.tolist()
+        probs = prediction.probabilities.tolist()
+        columns[f"{column}_probs"] = [None if out else row for out, row in zip(left_out, probs, strict=True)]
     return Dataset.from_dict(columns, features=label_features(prediction.schema, column, probabilities=probabilities))
+
+
+def _abstained(prediction: Prediction, min_confidence: float | None) -> NDArray[np.bool_]:
+    if min_confidence is None:
+        return np.zeros(len(prediction), dtype=bool)
+    # NaN, a missing confidence, abstains too.
+    return ~(prediction.confidence >= min_confidence)
+
+
+def skipped_rows(
+    predictions: Mapping[str, Prediction], variable: str, conditions: Conditions, min_confidence: float | None
+) -> NDArray[np.bool_]:
+    """The rows in which a variable is not coded, because the variable of its condition has another label, or none.
+
+    Args:
+        predictions: of all variables.
+        variable: the variable.
+        conditions: for each variable, None or the variable that decides and the labels with which it is coded.
+        min_confidence: predictions below it are no labels.
+    """
+    condition = conditions[variable]
+    if condition is None:
+        return np.zeros(len(predictions[variable]), dtype=bool)
+    parent, accepted = condition
+    holds = [
+        any(name in accepted for name in label) if isinstance(label, tuple) else label in accepted
+        for label in predictions[parent].labels
+    ]
+    without = _abstained(predictions[parent], min_confidence)
+    without |= skipped_rows(predictions, parent, conditions, min_confidence)
+    skipped: NDArray[np.bool_] = without | ~np.array(holds, dtype=bool)
+    return skipped
 
 
 def check_columns(schema: LabelSchema, min_confidence: float | None, *, probabilities: bool) -> None:

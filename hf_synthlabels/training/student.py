@@ -20,10 +20,12 @@ from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.held_out import HeldOut, prediction_scores
 from hf_synthlabels.training.data.training_rows import TrainingRows
 from hf_synthlabels.training.prediction import (
+    Conditions,
     Prediction,
     check_columns,
     label_columns,
     labelled_stream,
+    skipped_rows,
     table_features,
     with_labels,
 )
@@ -103,6 +105,12 @@ class Student:
             return task.predict_variables(self.trainer, dataset, variables)
         return {self.config.label_column: self.predict(dataset)}
 
+    def _conditions(self) -> Conditions:
+        """The condition of each variable, if it has one."""
+        task = self.task
+        heads = task.heads if isinstance(task, MultiHeadTask) else ()
+        return {name: None for name in self.variables} | {head.variable: head.ask_if for head in heads}
+
     def _check_variables(self, variables: Sequence[str]) -> None:
         for name in variables:
             if name not in self.variables:
@@ -155,10 +163,17 @@ class Student:
             check_columns(schema, min_confidence, probabilities=probabilities)
 
         def columns_of(part: Dataset) -> Dataset:
-            predictions = self.predict_variables(part, variables).values()
+            predictions = self.predict_variables(part)
+            chosen = [name for name in predictions if not variables or name in variables]
             parts = [
-                label_columns(prediction, name, min_confidence=min_confidence, probabilities=probabilities)
-                for name, prediction in zip(schemas, predictions, strict=True)
+                label_columns(
+                    predictions[name],
+                    column,
+                    min_confidence=min_confidence,
+                    probabilities=probabilities,
+                    skipped=skipped_rows(predictions, name, self._conditions(), min_confidence),
+                )
+                for column, name in zip(schemas, chosen, strict=True)
             ]
             return concatenate_datasets(parts, axis=1) if len(parts) > 1 else parts[0]
 

@@ -112,6 +112,34 @@ def test_a_student_of_several_variables_writes_their_columns(run: Run, tmp_path:
     assert "`variable` is 'place'" in error_line(refused)
 
 
+def test_a_conditional_variable_is_skipped_where_its_condition_does_not_hold(
+    run: Run, tmp_path: Path, coded: str
+) -> None:
+    content = yaml.safe_load((tmp_path / "student.yaml").read_text())
+    content["student"]["max_steps"] = 60
+    (tmp_path / "student.yaml").write_text(yaml.safe_dump(content))
+    assert run("train", "student.yaml", "--data", coded, "--variable", "place", "--variable", "kind")[0] == 0
+    assert facts(tmp_path)["heads"]["place"]["ask_if"] == {"variable": "kind", "is": ["sport"]}
+    options = ("--column", "s", "--probabilities")
+    assert run("predict", "student", coded, "-o", "out.parquet", *options)[0] == 0
+    rows = read_table(tmp_path / "out.parquet")["train"].with_format(None)
+    names = {name: rows.features[name].names for name in ("s_kind", "s_place_status")}
+    seen = set()
+    for row in rows:
+        is_sport = names["s_kind"][row["s_kind"]] == "sport"
+        seen.add(is_sport)
+        status = names["s_place_status"][row["s_place_status"]]
+        assert status == ("labelled" if is_sport else "skipped")
+        for end in ("", "_confidence", "_probs"):
+            assert (row[f"s_place{end}"] is None) == (not is_sport)
+    assert seen == {True, False}
+    # The condition also holds when its variable is not written, and a row without a sure kind has no place.
+    sure = ("--variable", "place", "--min-confidence", "1")
+    code, out, err = run("predict", "student", "rows.jsonl", "-o", "sure.jsonl", *sure)
+    assert code == 0, err
+    assert "80 rows: skipped 80" in out
+
+
 @pytest.mark.parametrize(
     ("variable", "task", "human"),
     [

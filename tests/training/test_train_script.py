@@ -85,3 +85,19 @@ def test_two_processes_halve_the_steps_and_print_once(folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     assert metrics(folder)["train_steps"] == 8
     assert done.stdout.count("trained: 8 steps") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_heads_of_two_variables(folder: Path) -> None:
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    coded = [{"text": row["text"], "kind": "ab"[row["label"]], "half": "xy"[i % 4 > 1]} for i, row in enumerate(rows)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in coded))
+    config = str(ROOT / "configs" / "accelerate" / "cpu_2.yaml")
+    launcher = ("-m", "accelerate.commands.launch", "--config_file", config, "--main_process_port", "0")
+    options = ("--data", "rows.jsonl", "--variable", "kind", "--variable", "half")
+    done = run(folder, "student.yaml", *options, launcher=launcher)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("2 variables, one head each: 64 rows; 16 rows held out") == 1
+    known = json.loads((folder / "student" / "student.json").read_text())
+    assert {entry["column"]: entry["rows"] for entry in known["evaluation"]} == {"kind": 16, "half": 16}
+    assert metrics(folder)["train_steps"] == 8

@@ -26,6 +26,8 @@ class RecordedVariable:
     """Columns that were annotated."""
     human: str | None = None
     """Column with its human labels, if the table has it."""
+    ask_if: Mapping[str, Any] | None = None
+    """Condition of a codebook: the `variable` that decides, and `is`, the labels with which this one is coded."""
 
 
 def label_records(records: Records) -> list[Mapping[str, Any]]:
@@ -59,6 +61,7 @@ def recorded_variable(column: str, columns: Collection[str], records: Records) -
         None if scale is None else (scale["low"], scale["high"], scale["step"] or 0),
         tuple(record.get("text_columns") or ()),
         human,
+        (record.get("codebook") or {}).get("ask_if"),
     )
 
 

@@ -17,7 +17,7 @@ from hf_synthlabels.training.data.recorded_variables import Records, recorded_va
 HEAD_KINDS = ("text-classification", "text-pair", "multi-label")
 """Task types that a head may have."""
 
-HEAD_OPTIONS = ("kind", "names", "human", "probs", "weight", "class_weights")
+HEAD_OPTIONS = ("kind", "names", "human", "probs", "weight", "class_weights", "ask_if")
 
 ONE_HEAD_OPTIONS = {
     "label_column": "label",
@@ -41,6 +41,9 @@ class VariableHead:
     """Weight of this head's loss."""
     class_weights: tuple[float, ...] | None = None
     """multi-label: weight of the positive rows of each label."""
+
+    ask_if: tuple[str, tuple[str, ...]] | None = None
+    """The variable that decides whether this one has a label, and the labels with which it has one."""
 
     @property
     def is_multi_label(self) -> bool:
@@ -138,7 +141,10 @@ def complete_heads(
         human = options.get("human", recorded.human)
         if "human" not in options and human is not None and not has_labels(rows, human):
             human = None
-        complete[name] = {**options, "kind": kind, "names": list(names), "human": human}
+        ask_if = options.get("ask_if", recorded.ask_if)
+        if "ask_if" not in options and (ask_if is None or ask_if["variable"] not in heads):
+            ask_if = None
+        complete[name] = {**options, "kind": kind, "names": list(names), "human": human, "ask_if": ask_if}
     return complete
 
 
@@ -168,9 +174,31 @@ def variable_heads(heads: Mapping[str, Mapping[str, Any]]) -> tuple[VariableHead
                 options.get("probs"),
                 float(options.get("weight", 1.0)),
                 None if weights is None else tuple(map(float, weights)),
+                _condition(name, heads),
             )
         )
     return tuple(parsed)
+
+
+def _condition(name: str, heads: Mapping[str, Mapping[str, Any]]) -> tuple[str, tuple[str, ...]] | None:
+    """The condition of a head.
+
+    Raises:
+        ConfigError: it is incomplete, names no other head, or is part of a circle.
+    """
+    ask_if = heads[name].get("ask_if")
+    if ask_if is None:
+        return None
+    error = f"`heads.{name}.ask_if` is {ask_if!r}. Give the `variable` of another head, and its labels under `is`."
+    if not isinstance(ask_if, Mapping) or set(ask_if) != {"variable", "is"} or isinstance(ask_if["is"], str):
+        raise ConfigError(error)
+    seen, parent = [name], ask_if["variable"]
+    while parent is not None:
+        if parent in seen or parent not in heads:
+            raise ConfigError(error)
+        seen.append(parent)
+        parent = (heads[parent].get("ask_if") or {}).get("variable")
+    return ask_if["variable"], tuple(ask_if["is"])
 
 
 def output_names(heads: Sequence[VariableHead]) -> tuple[str, ...]:

@@ -217,6 +217,15 @@ def test_an_exported_student_has_the_same_heads(config: Config, toy: Toy, tmp_pa
         ({"tone": {"names": ["film"]}}, DataError, "`tone`"),
         ({"tags": {"class_weights": [1.0]}}, ConfigError, "`heads.tags.class_weights`"),
         ({"tone": {"human": "nosuch"}}, DataError, "'nosuch'"),
+        ({"tone": {"ask_if": {"variable": "topic", "is": ["war"]}}}, ConfigError, "`heads.tone.ask_if`"),
+        (
+            {
+                "tone": {"ask_if": {"variable": "topic", "is": ["war"]}},
+                "topic": {"ask_if": {"variable": "tone", "is": ["film"]}},
+            },
+            ConfigError,
+            "`heads.tone.ask_if`",
+        ),
     ],
 )
 def test_what_heads_cannot_learn_is_refused(
