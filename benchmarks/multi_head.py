@@ -63,9 +63,7 @@ def measure(train: Dataset, test: Dataset, options: Any) -> Iterator[dict[str, A
                 "student": "+".join(variables),
                 "variable": score.column,
                 "test_rows": score.rows,
-                **{
-                    name: [getattr(score.scores[name], part) for part in ("estimate", "low", "high")] for name in SCORES
-                },
+                **{name: [value.estimate, value.low, value.high] for name, value in values.items()},
                 "train_cpu_s": round(trained - start, 1),
                 "predict_cpu_s": round(predicted - trained, 2),
             }
