@@ -67,7 +67,7 @@ def estimate(
             "'{prompt}|{model}'. Shows whether conclusions survive. May be repeated."
         ),
     ] = None,
-    null: Annotated[
+    against: Annotated[
         float | None,
         typer.Option(help="With --variants: value of the conclusion, e.g. 0.5 (default: 0 for differences)."),
     ] = None,
@@ -113,7 +113,7 @@ def estimate(
 
     Example: hf-synthlabels estimate sampled.parquet --formula 'llm_label ~ words * year' --positive biased -o table.tex
 
-    Example: hf-synthlabels estimate sampled.parquet --variants 'llm:*' --quantity biased --null 0.5
+    Example: hf-synthlabels estimate sampled.parquet --variants 'llm:*' --quantity biased --against 0.5
     """
     from hf_synthlabels.publishing import open_labeled
     from hf_synthlabels.publishing.conditional_labels import NOT_CODED
@@ -144,11 +144,11 @@ def estimate(
         "soft": soft,
     }
     if variants:
-        chosen = {"quantities": quantity or (), "null": null, "estimator": _corrected(estimator)}
+        chosen = {"quantities": quantity or (), "null": against, "estimator": _corrected(estimator)}
         _estimate_variants(labeled, variants, analysis, chosen, (level, finite), (output, page))
         show_next("estimate --variants", data=data)
         return
-    _refuse_variant_options(null, quantity, page)
+    _refuse_variant_options(against, quantity, page)
     report, conditional = _estimated(labeled, analysis, level, finite)
     _show(report, estimator, output)
     if shown := [each for each in conditional if each in (formula or labeled.llm)]:
@@ -204,8 +204,8 @@ def _corrected(estimators: Sequence[str] | None) -> str:
     return estimators[0] if estimators else "ppi"
 
 
-def _refuse_variant_options(null: float | None, quantity: Sequence[str] | None, page: Path | None) -> None:
-    for option, value in (("--null", null), ("--quantity", quantity), ("--report", page)):
+def _refuse_variant_options(against: float | None, quantity: Sequence[str] | None, page: Path | None) -> None:
+    for option, value in (("--against", against), ("--quantity", quantity), ("--report", page)):
         if value is not None and value != []:
             raise ConfigError(f"`{option}` needs `--variants`: name the LLM label columns, or leave it out.")
 

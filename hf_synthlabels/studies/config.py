@@ -15,6 +15,7 @@ from hf_synthlabels.studies.config_sections import (
     Cells,
     Changes,
     CostKeys,
+    EstimateKeys,
     Learner,
     Reference,
     SourceKeys,
@@ -58,6 +59,8 @@ class Study(StudyFile):
     gate: str | None = None
     """What the labels of every annotator must reach, such as `macro_f1>=0.7`, on the human labels of the first source
     with `rows`, or on all human labels of the training rows."""
+    estimate: EstimateKeys | None = None
+    """What is estimated under every annotator and prompt, from all rows and the human labels of the test rows."""
     split_seed: int = 0
     """Which rows are drawn to test and to validate on."""
     margin: float = Field(default=0.02, ge=0)
@@ -173,8 +176,8 @@ class Study(StudyFile):
 
     @property
     def trains(self) -> bool:
-        """Whether some student is trained; annotators alone need no training rows."""
-        return any(self.learner(student) != "annotator" for student in self.students)
+        """Whether there are training rows: for a student, or for an estimate, which chooses a variant on them."""
+        return self.estimate is not None or any(self.learner(student) != "annotator" for student in self.students)
 
     def asks(self, task: str, source: str) -> bool:
         """Whether a source has labels of an annotator, so that it depends on the prompt."""

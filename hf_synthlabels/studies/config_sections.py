@@ -198,6 +198,24 @@ class TaskKeys(StrictModel):
         return _sizes(sizes)
 
 
+class EstimateKeys(StrictModel):
+    """What is estimated from the labels of every annotator and prompt: keys as the options of `estimate`."""
+
+    quantity: list[str] = Field(default_factory=list)
+    against: float | None = None
+    groups: str | None = None
+    formula: str | None = None
+    positive: str | None = None
+    family: Literal["linear", "logistic"] | None = None
+    clusters: str | None = None
+    estimator: Literal["ppi", "dsl"] = "ppi"
+
+    @field_validator("quantity", mode="before")
+    @classmethod
+    def _as_list(cls, quantity: Any) -> Any:
+        return [quantity] if isinstance(quantity, str) else quantity
+
+
 class BaseMix(StrictModel):
     """Instruction mix that generative students are trained on besides the task."""
 

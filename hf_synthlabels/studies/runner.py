@@ -18,6 +18,7 @@ from hf_synthlabels.studies.students.journal import CellFiles, study_environment
 from hf_synthlabels.studies.students.learning import check_options
 from hf_synthlabels.studies.students.workers import run_jobs
 from hf_synthlabels.studies.table import write_runs_table
+from hf_synthlabels.studies.tasks.specification import check_estimate, estimated_variants
 from hf_synthlabels.studies.tasks.task import StudyTask, open_task
 
 Progress = Callable[[str], None]
@@ -90,6 +91,7 @@ class _Work:
 
     def take(self, task: StudyTask) -> None:
         """Ask its annotators, look up a task's cells, and queue what is not there."""
+        check_estimate(task, _labelled(self.study, task))
         for source, prompt in _labelled(self.study, task):
             # Before anything is trained, so that a failing annotator stops the study at once.
             task.book.labels(source, prompt)
@@ -154,6 +156,7 @@ def _task_runs(study: Study, task: StudyTask, outcomes: Mapping[CellName, Outcom
         usd[name], seconds[name] = priced.usd, priced.seconds
         if priced.facts:
             annotators[name] = {"facts": priced.facts, "train": train.statuses, "test": test.statuses}
+    curve = estimated_variants(task, _labelled(study, task))
     human = study.costs.get("human")
     usd["human"], seconds["human"] = (None, None) if human is None else (human.usd, human.s)
     return TaskRuns(
@@ -171,6 +174,7 @@ def _task_runs(study: Study, task: StudyTask, outcomes: Mapping[CellName, Outcom
         cells=tuple(one.run(_forgetting(one, bases)) for one in found),
         annotators=annotators,
         human_samples=tuple(task.drawn),
+        specification=None if curve is None else curve.to_dict(),
     )
 
 

@@ -89,6 +89,8 @@ class TaskRuns:
     agreement on the validation rows (`validation`), and `test` has the `credit` of each row."""
     human_samples: tuple[str, ...] = ()
     """Sources that are the human labels of a fixed sample of the training rows."""
+    specification: Mapping[str, Any] | None = None
+    """The `SpecificationReport` of the estimate under every annotator and prompt; None without one."""
 
     def statuses(self, name: str, part: str) -> Mapping[str, int]:
         """How many rows have which status.

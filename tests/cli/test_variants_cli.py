@@ -35,7 +35,7 @@ def write(path: Path, rows: int = 200, labeled: int = 60) -> None:
 
 def test_a_curve_from_recorded_labels(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "table.csv")
-    command = ("estimate", "table.csv", "--variants", "{prompt}|{model}", "--null", "0.5")
+    command = ("estimate", "table.csv", "--variants", "{prompt}|{model}", "--against", "0.5")
     out = output(run(*command, "-o", "curve.json", "--report", "page"))
     assert "direction flips: 2 above, 2 below" in " ".join(out.split())
     report = read_report((tmp_path / "curve.json").read_text())
@@ -64,7 +64,7 @@ def test_a_curve_from_recorded_labels(run: Run, tmp_path: Path) -> None:
         (("--variants", "p1|*", "--estimator", "ppi", "--estimator", "dsl"), "--estimator"),
         (("--variants", "p1|*", "--quantity", "2"), "2"),
         (("--variants", "p1|*", "-o", "curve.tex"), "output"),
-        (("--null", "0.5",), "--null"),
+        (("--against", "0.5",), "--against"),
         (("--report", "page",), "--report"),
     ],
 )  # fmt: skip
@@ -76,14 +76,14 @@ def test_wrong_options_are_one_line(run: Run, tmp_path: Path, options: tuple[str
 @pytest.mark.parametrize(("rows", "labeled"), [(0, 0), (40, 0)])
 def test_tables_without_human_labels_are_refused(run: Run, tmp_path: Path, rows: int, labeled: int) -> None:
     write(tmp_path / "table.csv", rows, labeled)
-    code, _, err = run("estimate", "table.csv", "--variants", "p1|*", "--null", "0.5")
+    code, _, err = run("estimate", "table.csv", "--variants", "p1|*", "--against", "0.5")
     assert code == 2
     assert err.startswith("hf-synthlabels: `")
 
 
 def test_one_row_has_no_interval_and_no_verdict(run: Run, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("label,a,b\n1,1,0\n")
-    out = output(run("estimate", "one.csv", "--variants", "a,b", "--null", "0.5"))
+    out = output(run("estimate", "one.csv", "--variants", "a,b", "--against", "0.5"))
     assert "(undefined 2)" in out
     assert "Warning" not in out
 
@@ -103,7 +103,7 @@ def test_tuned_rows_choose_and_do_not_estimate(run: Run, tmp_path: Path) -> None
     assert "tuned_on" not in (tmp_path / "to_label.csv").read_text()
     left = sum(bool(label) and not tuned for label, tuned in zip(rows["label"], rows["tuned_on"], strict=True))
     chosen = 100 - left
-    for options in (("--llm", "p1|big"), ("--variants", "p1|*,p2|*", "--null", "0.5")):
+    for options in (("--llm", "p1|big"), ("--variants", "p1|*,p2|*", "--against", "0.5")):
         out = " ".join(output(run("estimate", "sampled.parquet", *options)).split())
         assert f"{left}" in out.split("human label")[1]
         assert "40 rows are marked in `tuned_on`" in out

@@ -209,7 +209,7 @@ def _specifications(figure: Specifications) -> SvgFigure:
     below = max(0.6, 0.19 * len(levels))
     with canvas(WIDTH, 3.0 + below, 2, 1, sharex=True, height_ratios=(3.0, below)) as (drawn, (above, under)):
         for count, (name, values) in enumerate(figure.series.items()):
-            shift = 0.24 * (count - (len(figure.series) - 1) / 2)
+            shift = min(0.24, 0.014 * len(figure.variants)) * (count - (len(figure.series) - 1) / 2)
             _points(above, values, shift, LIGHT[f"s{count}"], "os^D"[count % 4], fold(name, 34))
         for count, (name, value) in enumerate(figure.marks):
             dashes = (0, ((4, 3), (1, 1.5))[count % 2])

@@ -97,6 +97,7 @@ class SpecificationReport:
         if self.selection is None:
             return None
         chosen = self.selection
+        names = {each.variant.column: each.variant.name for curve in self.curves for each in curve.variants}
         estimates = [
             f"{curve.name} {each.corrected}"
             for curve in self.curves
@@ -104,7 +105,8 @@ class SpecificationReport:
             if each.variant.column == chosen.column
         ]
         return (
-            f"Chosen on {chosen.score.n:,} tune rows by {chosen.measure}: {chosen.column}, {chosen.score}. "
+            f"Chosen on {chosen.score.n:,} tune rows by {chosen.measure}: {names[chosen.column]}, "
+            f"{chosen.score}. "
             f"{self.estimator_name} from the {self.n_human:,} other human labels: {'; '.join(estimates)}."
         )
 
@@ -114,7 +116,7 @@ class SpecificationReport:
             " +, -: the interval is above or below the value. Intervals of shares of variants treat the variants as a "
             "random sample of all reasonable ones."
             if any(curve.null is not None for curve in self.curves)
-            else " Give `--null` to test a conclusion, e.g. --null 0.5."
+            else " Give `--against` to test a conclusion, e.g. --against 0.5."
         )
         return (
             f"{100 * self.level:g}% intervals. Uncorrected intervals do not reflect LLM errors. Simultaneous intervals "

@@ -273,7 +273,7 @@ def _samples(study: Study, name: str, people: Sequence[Any]) -> dict[str, list[i
 def _pool(study: Study, name: str, known: Sequence[bool], samples: Mapping[str, list[int]]) -> Any:
     """The rows that some seed and size take, and those of sampled sources; all of them where a size is all."""
     sizes = study.task_sizes(name)
-    if None in sizes:
+    if None in sizes or study.estimate is not None:
         return np.arange(len(known))
     most = max([size or 0 for size in sizes] + study.n_human)
     taken = [order[:most] for _, order in _orders(known, study.seeds)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hf_synthlabels.publishing.report.adapters.label_sections import error_sections, gates, label_sections
+from hf_synthlabels.publishing.report.adapters.specification_page import specification_sections
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.statistics.exhibits import Section
+from hf_synthlabels.statistics.robustness.curve_report import SpecificationReport
 from hf_synthlabels.studies import StudyRuns, recommend, recommendation_section, report_sections
 from hf_synthlabels.studies.analysis import annotators
 from hf_synthlabels.studies.analysis.base import analyze_runs
@@ -20,10 +22,12 @@ def runs_page(runs: StudyRuns) -> Page:
     """The recommendation, the questions that the cells answer, every arm, and how it was made."""
     analysis = analyze_runs(runs)
     labels = reworded((*label_sections(runs), *error_sections(analysis)), label_maker(runs))
+    curves = _curves(runs)
+    labels = (*(section for place, each in curves for section in specification_sections(each, place)), *labels)
     sections = (*report_sections(analysis), *labels, conditions_section(runs), *annotators.annotator_sections(runs))
     is_trained = any(run.steps or run.rows for task in runs.tasks for run in task.cells)
     if not is_trained:
-        warnings = annotators.annotator_warnings(runs)
+        warnings = (*annotators.annotator_warnings(runs), *_curve_lines(runs))
         return Page(runs.name, sections, (*annotators.ranking_lines(runs), *gates(runs), *warnings), _facts(runs))
     advice = recommend(analysis)
     basis = recommendation_section(advice) or Section("recommendation", "Basis of the recommendation", advice.evidence)
@@ -31,6 +35,27 @@ def runs_page(runs: StudyRuns) -> Page:
     if basis.exhibits or basis.notes:
         sections = (basis, *sections)
     return Page(runs.name, sections, advice.summary, _facts(runs))
+
+
+def _curves(runs: StudyRuns) -> list[tuple[str, SpecificationReport]]:
+    """The specification curves of the tasks that have one, with a name for their sections."""
+    return [
+        (f"curve_{place}", SpecificationReport.from_dict(task.specification))
+        for place, task in enumerate(runs.tasks, 1)
+        if task.specification is not None
+    ]
+
+
+def _curve_lines(runs: StudyRuns) -> list[str]:
+    """What the summary says of specification curves."""
+    lines = []
+    for task in runs.tasks:
+        if task.specification is not None:
+            report = SpecificationReport.from_dict(task.specification)
+            chosen = report.selection_line()
+            about = f"{task.name}, " if len(runs.tasks) > 1 else ""
+            lines += [f"{about}{line}" for line in (*report.warnings(), *([] if chosen is None else [chosen]))]
+    return lines
 
 
 def _remarks(runs: StudyRuns, summary: tuple[str, ...]) -> list[str]:
