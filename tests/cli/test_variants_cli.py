@@ -107,6 +107,10 @@ def test_tuned_rows_choose_and_do_not_estimate(run: Run, tmp_path: Path) -> None
         out = " ".join(output(run("estimate", "sampled.parquet", *options)).split())
         assert f"{left}" in out.split("human label")[1]
         assert "40 rows are marked in `tuned_on`" in out
+    out = " ".join(output(run("validate", "sampled.parquet", "--llm", "p1|big")).split())
+    assert "40 rows helped to write the prompt" in out
+    assert f"{left} human" in out or f"with a human label {left}" in out
+    out = " ".join(output(run("estimate", "sampled.parquet", "--variants", "p1|*,p2|*", "--against", "0.5")).split())
     assert f"Chosen on {chosen} tune rows by accuracy: p" in out
     assert "`tune`" in error_line(
         run(

@@ -109,6 +109,6 @@ def holdout_table(dataset: Table, tuned: Mask, humans: Sequence[str]) -> Table:
 def tuned_note(tuned: Mask) -> str:
     """What a report says about tuned rows."""
     return (
-        f"{int(tuned.sum()):,} rows are marked in `{TUNED_ON}`: the prompt or model was chosen on them, so their human "
-        "labels do not count here."
+        f"{int(tuned.sum()):,} rows are marked in `{TUNED_ON}`: they helped to write or choose the prompt, so their "
+        "human labels do not count here."
     )
