@@ -36,6 +36,8 @@ class LabelColumns:
     """Whether each token gets a tag."""
     annotators: bool = False
     """Whether there is a second annotator, so that a column names the one that labeled each row."""
+    agreement: bool = False
+    """Whether the agreement of samples has a separate column, since the confidence is a stated one."""
 
     @cached_property
     def features(self) -> datasets.Features:
@@ -52,6 +54,8 @@ class LabelColumns:
         }
         if self.schema.kind == "text-scale":
             columns[f"{name}_expected"] = Value("float64")
+        if self.agreement:
+            columns[f"{name}_agreement"] = Value("float32")
         if self.output.probabilities:
             columns[f"{name}_probs"] = List(Value("float32"))
         if self.annotators:
@@ -84,6 +88,8 @@ class LabelColumns:
         }
         if self.schema.kind == "text-scale":
             columns[f"{name}_expected"] = [a.expected for a in annotations]
+        if self.agreement:
+            columns[f"{name}_agreement"] = [a.agreement for a in annotations]
         if self.output.probabilities:
             columns[f"{name}_probs"] = [
                 None if a.label is None or a.probabilities is None else [a.probabilities[each] for each in names]

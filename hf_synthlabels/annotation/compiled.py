@@ -76,8 +76,14 @@ class AnnotationJob:
     @cached_property
     def label_columns(self) -> LabelColumns:
         """The columns that annotation adds."""
-        tags, escalates = self.recipe.task.tokens is not None, self.recipe.annotator.escalate is not None
-        return LabelColumns(self.schema, self.recipe.output, tags=tags, annotators=escalates)
+        task, annotator = self.recipe.task, self.recipe.annotator
+        return LabelColumns(
+            self.schema,
+            self.recipe.output,
+            tags=task.tokens is not None,
+            annotators=annotator.escalate is not None,
+            agreement=task.confidence is not None and annotator.num_samples > 1,
+        )
 
     @cached_property
     def shown_examples(self) -> list[Example]:

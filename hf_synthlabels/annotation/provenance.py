@@ -141,7 +141,17 @@ def _strategy(recipe: Recipe) -> dict[str, Any]:
     usual = {
         name: field.get_default(call_default_factory=True) for name, field in type(recipe.task).model_fields.items()
     }
-    keys = ("reasoning", "rows_per_call", "questions", "decide", "candidates", "label_order", "seed", "long_text")
+    keys = (
+        "reasoning",
+        "rows_per_call",
+        "questions",
+        "decide",
+        "candidates",
+        "confidence",
+        "label_order",
+        "seed",
+        "long_text",
+    )
     content = recipe.task.model_dump(mode="json", include=set(keys))
     return {key: content[key] for key in keys if content[key] != usual[key]}
 

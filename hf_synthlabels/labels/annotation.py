@@ -25,7 +25,7 @@ class Annotation:
     status: Status
     label: Label | None = None
     confidence: float | None = None
-    """Probability of the label, or the share of samples that agree with it; None if unknown."""
+    """Probability of the label, the share of samples that agree with it, or the stated confidence; None if unknown."""
     probabilities: Mapping[str, float] | None = None
     """Probability of each class; None if unknown."""
     votes: tuple[Label | None, ...] = ()
@@ -33,11 +33,15 @@ class Annotation:
     raw: str | None = None
     """The raw answer; a JSON list of answers if there are several samples."""
     reason: str = ""
-    """Why the label is missing, or how a span was located."""
+    """Why the label is missing, how a span was located, or why no stated confidence could be read."""
     expected: float | None = None
     """For a scale: the mean of the label's distribution, by probabilities or samples; None if unknown."""
     annotator: str | None = None
     """The annotator of the row, if there are two; None if there is one or the row was not sent."""
+    stated: bool = False
+    """Whether the annotator was asked to state its confidence, which is then `confidence`."""
+    agreement: float | None = None
+    """Share of samples that agree with the label, where the confidence is a stated one."""
 
     def __post_init__(self) -> None:
         if (self.status == "labelled") != (self.label is not None):

@@ -84,7 +84,7 @@ def test_keys_that_do_not_go_together(subtests: pytest.Subtests, tmp_path: Path)
         (
             {**CHOICE, "questions": {"label": {"ask": "?"}}},
             "`task.questions` has the name 'label'. Use letters, digits and '_', and none of: label, labels, answer, "
-            "candidates, reasoning, row.",
+            "candidates, reasoning, confidence, row.",
         ),
         ({**CHOICE, "scale": {"low": 1, "high": 2}}, "`task.scale` belongs to kind 'text-scale', not to"),
         ({"kind": "text-scale"}, "`scale`"),

@@ -26,7 +26,7 @@ MAX_GROUP = 50
 """Variables of a request: servers with strict JSON schemas accept 100 properties, and a variable may have two."""
 
 LONG_KINDS = ("token-classification", "question-answering", "text-generation")
-VALUE_TOKENS, LONG_VALUE_TOKENS = 24, 200
+VALUE_TOKENS, LONG_VALUE_TOKENS, CONFIDENCE_TOKENS = 24, 200, 12
 """Tokens of a value by which the default limit of a joint answer is longer than that of a single one."""
 
 PLACEHOLDER = "{variable}"
@@ -193,8 +193,7 @@ def _variable_recipe(
                 **shared,
                 **own,
                 "kind": variable.kind,
-                "label_order": task.label_order,
-                "seed": task.seed,
+                **task.model_dump(include={"label_order", "confidence", "seed"}),
             },
             "annotator": annotator,
             "output": {"column": name, "probabilities": keys.output.probabilities},
@@ -217,7 +216,8 @@ def _with_longer_answers(content: Mapping[str, Any], keys: CodebookKeys) -> dict
         return dict(content)
     variables = keys.task.variables.values()
     long = sum(variable.reasoning or variable.kind in LONG_KINDS for variable in variables)
-    tokens = usual + VALUE_TOKENS * largest + LONG_VALUE_TOKENS * min(long, largest)
+    per_value = VALUE_TOKENS + CONFIDENCE_TOKENS * (keys.task.confidence is not None)
+    tokens = usual + per_value * largest + LONG_VALUE_TOKENS * min(long, largest)
     return {**content, "annotator": {**annotator, "max_tokens": tokens}}
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.codebook.groups import Condition
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
+from hf_synthlabels.annotation.prompting.stated_confidence import Elicitation
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.recipe import Output
@@ -19,7 +20,10 @@ from hf_synthlabels.labels import Kind
 
 RESERVED_NAMES = ("row", "label", "labels", "reasoning", "variable", "variables")
 
-COLUMN_SUFFIXES = ("status", "confidence", "raw", "note", "probs", "tags", "expected", "reasoning", "annotator")
+COLUMN_SUFFIXES = (
+    *("status", "confidence", "raw", "note", "probs", "tags", "expected", "reasoning"),
+    *("annotator", "agreement"),
+)
 
 
 class ConditionKeys(StrictModel):
@@ -74,6 +78,8 @@ class CodebookTask(StrictModel):
     """How many variables share a request."""
     variable_order: Order = "fixed"
     label_order: Order = "fixed"
+    confidence: Elicitation | None = None
+    """Whether the annotator states its confidence in each value."""
     seed: int = 0
     """Seed of shuffled orders."""
     long_text: LongTexts | None = None

@@ -15,6 +15,7 @@ from hf_synthlabels.annotation.prompting.answer_format import JSON_ANSWER, TEXT_
 from hf_synthlabels.annotation.prompting.prompt import DEFAULT_FORM, row_message
 from hf_synthlabels.annotation.prompting.quoting import rendered
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText, compared
+from hf_synthlabels.annotation.prompting.stated_confidence import MEANING, SHAPE, Elicitation, confidence_schema
 from hf_synthlabels.annotation.recipe.example import Example
 from hf_synthlabels.clients import Completion, Message
 from hf_synthlabels.labels import (
@@ -62,7 +63,12 @@ class JointPrompt:
             schema = replace(variable.schema, abstain=False)
             value = schema.response_schema()["properties"]["label"]
             optional = variable.schema.abstain or variable.condition is not None
-            properties[variable.name] = {"anyOf": [value, {"type": "null"}]} if optional else value
+            added = {variable.name: value}
+            if variable.elicitation:
+                added[variable.confidence_name] = confidence_schema(variable.elicitation)
+            properties |= {
+                name: {"anyOf": [kind, {"type": "null"}]} if optional else kind for name, kind in added.items()
+            }
         return {
             "type": "object",
             "properties": properties,
@@ -169,6 +175,8 @@ class JointPrompt:
                 if variable.reasoning:
                     lines.append(f"{variable.reasoning_name}: your reasoning in one sentence")
                 lines.append(f"{variable.name}: {TEXT_ANSWER[variable.schema.kind]}")
+                if variable.elicitation:
+                    lines.append(f"{variable.confidence_name}: {_confidence_meaning(variable, variable.elicitation)}")
             return "\n".join(["Answer with these lines in this order, and nothing else:", *lines])
         fields, meanings = [], []
         for variable in self.variables:
@@ -177,7 +185,15 @@ class JointPrompt:
                 fields.append(f'"{variable.reasoning_name}": "..."')
             fields.append(f'"{variable.name}": {shape}')
             meanings.append(f"- {variable.name}: {meaning}")
+            if variable.elicitation:
+                fields.append(f'"{variable.confidence_name}": {SHAPE[variable.elicitation]}')
+                named = _confidence_meaning(variable, variable.elicitation)
+                meanings.append(f"- {variable.confidence_name}: {named}")
         return f"Answer only with a JSON object {{{', '.join(fields)}}}, where the values are:\n" + "\n".join(meanings)
+
+
+def _confidence_meaning(variable: VariablePrompt, elicitation: Elicitation) -> str:
+    return MEANING[elicitation].replace("the label is", f"the value of {variable.name} is")
 
 
 def _described(variable: VariablePrompt) -> dict[str, Any]:

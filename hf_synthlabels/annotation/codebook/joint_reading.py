@@ -12,7 +12,8 @@ from typing import Any
 from hf_synthlabels.annotation.codebook.groups import Condition, Group
 from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.row_inputs import RowText
-from hf_synthlabels.annotation.run.samples import as_annotation, missing_sample
+from hf_synthlabels.annotation.prompting.stated_confidence import Elicitation, read_confidence
+from hf_synthlabels.annotation.run.samples import as_annotation, missing_sample, with_stated
 from hf_synthlabels.clients import Completion
 from hf_synthlabels.labels import Annotation, Answer, LabelSchema, Status, Token, label_probabilities, parse
 from hf_synthlabels.labels.parsing.properties import read_properties
@@ -48,6 +49,16 @@ class VariablePrompt:
         """The property with the reasoning."""
         return f"{self.name}_reasoning"
 
+    @property
+    def elicitation(self) -> Elicitation | None:
+        """How the confidence in the value is stated; None if it is not."""
+        return self.prompt.strategy.confidence
+
+    @property
+    def confidence_name(self) -> str:
+        """The property with the confidence."""
+        return f"{self.name}_confidence"
+
 
 @dataclass(frozen=True)
 class JointReader:
@@ -73,7 +84,11 @@ class JointReader:
             value = properties.values[name]
             answer = _parsed(variable, value, row, as_json=properties.as_json)
             probabilities = _probabilities(variable, answer, completion.tokens, as_json=properties.as_json)
-            annotations[name] = as_annotation(variable.schema, answer, probabilities, value)
+            annotation = as_annotation(variable.schema, answer, probabilities, value)
+            given = properties.values.get(variable.confidence_name)
+            if properties.as_json and given is not None:
+                given = json.loads(given)
+            annotations[name] = _with_confidence(variable, annotation, given)
         return annotations
 
     def _of_object(self, values: Mapping[str, Any], row: RowText) -> dict[str, Annotation]:
@@ -81,15 +96,12 @@ class JointReader:
         annotations: dict[str, Annotation] = {}
         for name, variable, known in self._known:
             value = values[name]
-            if known is None or type(value) is not str:
-                annotations[name] = _annotated(variable, json.dumps(value, ensure_ascii=False), row)
-                continue
-            annotation = known.get(value)
+            annotation = None if known is None or type(value) is not str else known.get(value)
             if annotation is None:
                 annotation = _annotated(variable, json.dumps(value, ensure_ascii=False), row)
-                if len(known) < MAX_KNOWN:
+                if known is not None and type(value) is str and len(known) < MAX_KNOWN:
                     known[value] = annotation
-            annotations[name] = annotation
+            annotations[name] = _with_confidence(variable, annotation, values.get(variable.confidence_name))
         return annotations
 
     @cached_property
@@ -102,8 +114,9 @@ class JointReader:
 
     @cached_property
     def _read_names(self) -> Group:
-        """With the names of the reasoning, which ends the value before it where answers are lines."""
-        return (*self._names, *(each.reasoning_name for each in self.variables if each.reasoning))
+        """With the names of reasoning and confidence, which end the value before them where answers are lines."""
+        reasoning = [each.reasoning_name for each in self.variables if each.reasoning]
+        return (*self._names, *reasoning, *(each.confidence_name for each in self.variables if each.elicitation))
 
     @cached_property
     def _names(self) -> Group:
@@ -147,6 +160,13 @@ PLAIN = frozenset({str, int, float, bool, type(None)})
 def _without_value(name: str, problem: str, raw: str) -> Annotation:
     status: Status = "truncated" if problem == "cut off" else "unparsed"
     return Annotation(status, votes=(None,), raw=raw, reason=f"the value of `{name}` is {problem}")
+
+
+def _with_confidence(variable: VariablePrompt, annotation: Annotation, value: Any) -> Annotation:
+    """The annotation with the stated confidence, where one was requested."""
+    if variable.elicitation is None:
+        return annotation
+    return with_stated(annotation, *read_confidence(variable.elicitation, value))
 
 
 def _annotated(variable: VariablePrompt, value: str, row: RowText) -> Annotation:

@@ -29,6 +29,7 @@ MIN_RUN_REQUESTS = 20
 WRITTEN_REASONS_TOKENS = 120
 THOUGHTS_TOKENS = 400
 WORDY_TOKENS = 60
+STATED_CONFIDENCE_TOKENS = 6
 ANSWERED_QUESTION_TOKENS = 8
 ROW_NUMBER_TOKENS = 6
 """Usual lengths, where no answer was seen yet: a few sentences of reasons, what a model thinks before a short answer, a
@@ -86,6 +87,7 @@ def usual_answer_tokens(
         usual += WORDY_TOKENS
     usual *= max(1, strategy.candidates)
     usual += ANSWERED_QUESTION_TOKENS * len(strategy.questions) + WRITTEN_REASONS_TOKENS * strategy.reasoning
+    usual += STATED_CONFIDENCE_TOKENS * (strategy.confidence is not None)
     rows = strategy.rows_per_call
     if rows > 1:
         least, usual = least * rows, (usual + ROW_NUMBER_TOKENS) * rows

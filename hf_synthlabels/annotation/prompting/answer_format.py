@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hf_synthlabels.annotation.prompting.stated_confidence import MEANING, SHAPE
 from hf_synthlabels.annotation.prompting.strategies import Strategy
 from hf_synthlabels.labels import Kind, LabelSchema
 
@@ -38,6 +39,7 @@ JSON_ANSWER: dict[Kind, tuple[str, str]] = {
 
 EXPLAIN = "First explain your reasoning in a few sentences."
 LABEL_LINE = "write a final line that starts with `label:`, followed by"
+CONFIDENCE_LINE = "write a final line that starts with `confidence:`, followed by"
 
 
 def answer_form(schema: LabelSchema, strategy: Strategy, *, as_json: bool) -> str:
@@ -68,12 +70,17 @@ def _json_form(schema: LabelSchema, strategy: Strategy) -> str:
     fields = [f'"{question.name}": "..."' for question in strategy.questions]
     if strategy.decide:
         return _json_object(strategy, ", ".join(fields), "")
-    return _json_object(strategy, ", ".join([*fields, f'"label": {shape}']), f"`label` is {meaning}")
+    fields.append(f'"label": {shape}')
+    meanings = [f"`label` is {meaning}"]
+    if strategy.confidence:
+        fields.append(f'"confidence": {SHAPE[strategy.confidence]}')
+        meanings.append(f"`confidence` is {MEANING[strategy.confidence]}")
+    return _json_object(strategy, ", ".join(fields), *meanings)
 
 
-def _json_object(strategy: Strategy, fields: str, meaning: str) -> str:
+def _json_object(strategy: Strategy, fields: str, *given: str) -> str:
     """The request for a JSON object, with the reasoning as its first field where it is wanted."""
-    meanings = [meaning] if meaning else []
+    meanings = [meaning for meaning in given if meaning]
     if strategy.reasoning:
         fields = f'"reasoning": "...", {fields}'
         meanings = ["`reasoning` explains your reasoning in a few sentences", *meanings]
@@ -83,6 +90,8 @@ def _json_object(strategy: Strategy, fields: str, meaning: str) -> str:
 
 def _text_form(schema: LabelSchema, strategy: Strategy) -> str:
     label = TEXT_ANSWER[schema.kind]
+    if strategy.confidence:
+        return _text_with_confidence(label, strategy, MEANING[strategy.confidence])
     if strategy.rows_per_call > 1:
         return (
             f"Answer with a numbered list, such as `1. ...`: on each line the row number and {label}, and nothing else."
@@ -94,3 +103,14 @@ def _text_form(schema: LabelSchema, strategy: Strategy) -> str:
     if strategy.reasoning:
         return f"{EXPLAIN} Then {LABEL_LINE} {label}."
     return f"Answer with {label}{',' if ',' in label else ''} and nothing else."
+
+
+def _text_with_confidence(label: str, strategy: Strategy, meaning: str) -> str:
+    """The request for a line with the label, and a final line with the confidence."""
+    last = f"write a line that starts with `label:`, followed by {label}. Then {CONFIDENCE_LINE} {meaning}."
+    if strategy.questions:
+        first = f"{EXPLAIN} Then answer" if strategy.reasoning else "Answer"
+        return f"{first} with one line per question, such as `{strategy.questions[0].name}: ...`. Then {last}"
+    if strategy.reasoning:
+        return f"{EXPLAIN} Then {last}"
+    return f"{last[0].upper()}{last[1:]} Write nothing else."

@@ -146,8 +146,7 @@ class Prompt:
         lines += [f"{name}: {answer}" for name, answer in said.items()]
         if self.strategy.decide:
             return "\n".join(lines)
-        leads = self.strategy.reasoning or self.strategy.questions
-        return "\n".join([*lines, f"label: {plain}" if leads else plain])
+        return "\n".join([*lines, f"label: {plain}" if self.strategy.has_label_line else plain])
 
     def _together(self, answers: Sequence[str]) -> str:
         """The answers of several rows as one answer."""

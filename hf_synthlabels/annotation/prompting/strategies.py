@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hf_synthlabels.annotation.prompting.answer_reading import final_json, label_line, label_start, named_lines
+from hf_synthlabels.annotation.prompting.stated_confidence import Elicitation, confidence_schema, split_confidence
 from hf_synthlabels.labels import Answer, Kind, LabelSchema, Token, parse
 from hf_synthlabels.labels.parsing.answer import bare_lines
 from hf_synthlabels.labels.parsing.names import read_name
@@ -37,6 +38,10 @@ class Reading:
 
     answer: Answer
     probabilities: Mapping[str, float] | None = None
+    confidence: float | None = None
+    """The stated confidence, from 0 to 1."""
+    note: str = ""
+    """Why no confidence could be read where one was requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,13 @@ class Strategy:
     """Label, and the answers that make it; the first that fits decides. Without any the annotator says the label."""
     candidates: int = 0
     """Up to so many labels that may be right, the likeliest first (candidate annotation: CanDist, ACL 2025)."""
+    confidence: Elicitation | None = None
+    """Whether the annotator states its confidence after the label, and in which form."""
+
+    @property
+    def has_label_line(self) -> bool:
+        """Whether a text answer has more lines than the label, which begins with `label:`."""
+        return bool(self.reasoning or self.questions or self.confidence)
 
     def response_schema(self, schema: LabelSchema) -> dict[str, Any]:
         """The JSON schema of one call's answer."""
@@ -65,6 +77,8 @@ class Strategy:
             properties["candidates"] = {"type": "array", "items": label}
         elif not self.decide:
             properties["label"] = label
+        if self.confidence:
+            properties["confidence"] = confidence_schema(self.confidence)
         if self.rows_per_call > 1:
             item = _closed({"row": {"type": "integer"}, **properties})
             return _closed({"answers": {"type": "array", "items": item}})
@@ -72,6 +86,19 @@ class Strategy:
 
     def read(self, schema: LabelSchema, text: str, context: str = "", question: str = "") -> Reading:
         """Read the answer to one row."""
+        if self.confidence is not None:
+            stated = split_confidence(self.confidence, text)
+            reading = replace(self, confidence=None)._read_stated(schema, stated.text, context, question)
+            return replace(reading, confidence=stated.confidence, note=stated.note)
+        return self._read_label(schema, text, context, question)
+
+    def _read_stated(self, schema: LabelSchema, text: str, context: str, question: str) -> Reading:
+        """Read the label beside a confidence: after `label:`, or alone."""
+        if self.reasoning or self.questions or (label := _stated_label(schema, text)) is None:
+            return self._read_label(schema, text, context, question)
+        return self._read_label(schema, label, context, question)
+
+    def _read_label(self, schema: LabelSchema, text: str, context: str, question: str) -> Reading:
         if self.candidates:
             return self._read_candidates(schema, text)
         if self.decide:
@@ -95,10 +122,12 @@ class Strategy:
         value = final_json(text)
         if isinstance(value, dict) and "label" in value:
             return tokens if text.count('"label"') == 1 else ()
-        start = label_start(text) if self.reasoning or self.questions else 0
+        start = label_start(text) if self.has_label_line else 0
         if start is None:
             return ()
         spelled = text[start:].strip()
+        if self.confidence:
+            spelled = spelled.partition("\n")[0].strip()
         if spelled not in schema.choices and (schema.scale is not None or read_name(schema, spelled) is None):
             return ()
         place = 0

@@ -99,16 +99,14 @@ class AnnotatorConfig(AnsweringKeys):
             update={**own, "client": to.client.model_copy(update=budget), "escalate": None},
         )
 
-    @model_validator(mode="after")
-    def _has_confidence(self) -> Self:
-        if self.escalate is None:
-            return self
+    @property
+    def has_confidence(self) -> bool:
+        """Whether labels have a confidence that the annotator need not state."""
         knows = self.logprobs or self.scoring or self.num_samples > 1
-        if self.client.kind in ("openai", "transformers") and not knows:
-            raise ValueError(
-                "has `escalate`, but its labels have no confidence. Set `logprobs: true`, `scoring: true`, or "
-                "`num_samples` with a `temperature`."
-            )
-        if self.client.batch:
+        return knows or self.client.kind not in ("openai", "transformers")
+
+    @model_validator(mode="after")
+    def _escalated_at_once(self) -> Self:
+        if self.escalate is not None and self.client.batch:
             raise ValueError("has `escalate` and `batch: true`, whose parts would wait a day each. Remove one.")
         return self

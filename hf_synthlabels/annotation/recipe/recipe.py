@@ -23,7 +23,7 @@ from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import LabelSchema
 
-UNREAD_BY_ENCODERS = ("rows_per_call", "reasoning", "questions", "candidates")
+UNREAD_BY_ENCODERS = ("rows_per_call", "reasoning", "questions", "candidates", "confidence")
 """Keys of a task that change nothing but the prompt and what is read of the answer."""
 
 
@@ -75,7 +75,7 @@ class Recipe(StrictModel):
         if self.task.strategy() != PLAIN:
             raise ValueError(
                 "`annotator.scoring` weighs the labels by themselves. Remove `task.reasoning`, `task.rows_per_call`, "
-                "`task.questions` and `task.candidates`, or set it to false."
+                "`task.questions`, `task.candidates` and `task.confidence`, or set it to false."
             )
         return self
 
@@ -91,6 +91,11 @@ class Recipe(StrictModel):
     def _escalated(self) -> Self:
         if self.annotator.escalate is not None and self.engine.name == "ray":
             raise ValueError("`annotator.escalate` labels on one machine. Remove it, or `engine`.")
+        if self.annotator.escalate is not None and not (self.annotator.has_confidence or self.task.confidence):
+            raise ValueError(
+                "`annotator` has `escalate`, but its labels have no confidence. Set `logprobs: true`, `scoring: true`, "
+                "`num_samples` with a `temperature`, or `task.confidence`."
+            )
         return self
 
     @model_validator(mode="after")
@@ -216,6 +221,9 @@ class Recipe(StrictModel):
         for key in ("encoding", "separator", "data_dir", "columns", "features", "options"):
             if not content["source"][key]:
                 del content["source"][key]
+        if content["task"]["confidence"] is None:
+            # A recipe without a stated confidence has the same hash as before there was any.
+            del content["task"]["confidence"]
         if self.codebook is not None:
             content["codebook"] = self.codebook.fingerprint()
         if isinstance(labels := content["task"]["labels"], dict):

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
+from hf_synthlabels.annotation.prompting.stated_confidence import Elicitation
 from hf_synthlabels.annotation.prompting.strategies import CHOICES, Question, Strategy
 from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.labels import Kind, LabelSchema, Scale
@@ -36,7 +37,7 @@ AGGREGATES: dict[Kind, tuple[str, ...]] = {
 
 Rule = Literal["any", "majority", "mean", "union"]
 
-RESERVED = ("label", "labels", "answer", "candidates", "reasoning", "row")
+RESERVED = ("label", "labels", "answer", "candidates", "reasoning", "confidence", "row")
 """What the answer names by itself."""
 
 
@@ -115,6 +116,8 @@ class Task(StrictModel):
     questions: dict[str, SubQuestion] = Field(default_factory=dict)
     decide: dict[str, dict[str, str]] = Field(default_factory=dict)
     candidates: int = Field(default=0, ge=0)
+    confidence: Elicitation | None = None
+    """Whether the annotator states its confidence in the label."""
     label_order: Order = "fixed"
     """The order in which the prompt lists the labels."""
     seed: int = 0
@@ -186,6 +189,11 @@ class Task(StrictModel):
             )
         if self.candidates and (self.kind not in CHOICES or self.questions):
             raise ValueError("`task.candidates` needs a label chosen from a list, and no `questions`. Remove one.")
+        if self.confidence and (self.rows_per_call > 1 or self.candidates or self.decide or self.long_text):
+            raise ValueError(
+                f"`task.confidence` is {self.confidence!r}, which needs one stated label per answer. Remove it, or "
+                "`rows_per_call`, `candidates`, `decide` and `long_text`."
+            )
         if self.candidates == 1:
             raise ValueError("`task.candidates` is 1, which is one label. Give 2 or more, or remove it.")
         if self.decide and not self.questions:
@@ -261,6 +269,7 @@ class Task(StrictModel):
             questions=tuple(Question(name, keys.ask, tuple(keys.answers)) for name, keys in self.questions.items()),
             decide=tuple((label, tuple(conditions.items())) for label, conditions in self.decide.items()),
             candidates=self.candidates,
+            confidence=self.confidence,
         )
 
     def schema_of_labels(self, guidelines: str | None = None) -> LabelSchema:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.row_inputs import RowText
@@ -54,6 +55,8 @@ def read_sample(prompt: Prompt, completion: Completion, text: str, row: RowText)
     if probabilities is None and completion.tokens and isinstance(reading.answer.label, str | float) and schema.choices:
         probabilities = label_probabilities(schema.choices, strategy.label_tokens(schema, completion.tokens))
     annotation = as_annotation(schema, reading.answer, probabilities, text)
+    if strategy.confidence is not None:
+        annotation = with_stated(annotation, reading.confidence, reading.note)
     if repeats and len(prompt.known_answers) < MAX_KNOWN_ANSWERS:
         prompt.known_answers[text] = annotation
     return annotation
@@ -77,6 +80,14 @@ def as_annotation(
     return Annotation(answer.status, label, confidence, shares, (label,), raw, reason, expected=expected)
 
 
+def with_stated(annotation: Annotation, confidence: float | None, note: str) -> Annotation:
+    """A label with the stated confidence instead of its probability; without a valid one it has a note."""
+    if annotation.label is None:
+        return annotation
+    reason = "; ".join(part for part in (annotation.reason, note) if part)
+    return replace(annotation, confidence=confidence, stated=True, reason=reason)
+
+
 def combined_samples(schema: LabelSchema, samples: Sequence[Annotation]) -> Annotation:
     """The annotation of one row from its samples."""
     if len(samples) == 1:
@@ -90,7 +101,18 @@ def combined_samples(schema: LabelSchema, samples: Sequence[Annotation]) -> Anno
         return Annotation(first.status, votes=votes, raw=raw, reason=first.reason)
     probabilities = label_shares(samples, schema.names)
     expected = _expected(samples) if schema.kind == "text-scale" else None
-    return Annotation("labelled", vote.label, vote.consistency, probabilities, votes, raw, expected=expected)
+    combined = Annotation("labelled", vote.label, vote.consistency, probabilities, votes, raw, expected=expected)
+    if not any(sample.stated for sample in samples):
+        return combined
+    agreeing = [sample for sample in samples if sample.label == vote.label]
+    stated = [sample.confidence for sample in agreeing if sample.confidence is not None]
+    return replace(
+        combined,
+        confidence=sum(stated) / len(stated) if stated else None,
+        agreement=vote.consistency,
+        stated=True,
+        reason="" if stated else next((sample.reason for sample in agreeing), ""),
+    )
 
 
 def _expected(samples: Sequence[Annotation]) -> float | None:
