@@ -2,6 +2,10 @@
 
     python -m benchmarks.confidence                          # 100 simulated samples of each design
     python -m benchmarks.confidence --worlds 2000 --write    # put the tables into docs/results/confidence
+    python -m benchmarks.confidence --data FOLDER --write    # gpt-4o's stated confidences instead of simulated ones
+
+FOLDER has `uiuc_llm_annotations/global_warming.jsonl`: sentences with a human stance, gpt-4o's label and its stated
+confidence (github.com/uiuc-kang-lab/llm-annotations). Without the file nothing is measured.
 
 In each design confidences are drawn, and a label is right with a probability that depends on its confidence alone. So
 the true values are known: for the bins and the calibration error given the confidences of the sample, for the Brier
@@ -11,6 +15,7 @@ score, AUROC and AURC from a million rows.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +27,9 @@ from benchmarks.coverage_tables import Table, share_of
 from benchmarks.documents import table, write_csv
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig, row_intervals
 from hf_synthlabels.statistics.confidence.calibration_error import calibration_error
+from hf_synthlabels.statistics.confidence.confidence_report import confidence_report
 from hf_synthlabels.statistics.confidence.ranking import area_under_risk_curve, auroc, brier_of_counts
+from hf_synthlabels.statistics.confidence.recalibration import METHODS, recalibrate
 from hf_synthlabels.statistics.confidence.reliability_table import (
     ConfidentRows,
     automatic_bins,
@@ -176,6 +183,34 @@ def tables(worlds: int, seed: int) -> dict[str, Table]:
     }
 
 
+def recorded(folder: Path) -> dict[str, Table]:
+    """The confidence of recorded labels, before and after recalibration; nothing without the data."""
+    path = folder / "uiuc_llm_annotations" / "global_warming.jsonl"
+    if not path.is_file():
+        print(f"{path} is missing: nothing is measured.")
+        return {}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    kept = [line for line in lines if line["llm:gpt-4o"] is not None and line["conf:gpt-4o"] is not None]
+    rows = ConfidentRows(
+        np.array([line["conf:gpt-4o"] for line in kept], dtype=np.float64),
+        np.array([line["llm:gpt-4o"] == line["label"] for line in kept]),
+    )
+    report = confidence_report(rows)
+    print(report)
+    results = {method: recalibrate(rows, method) for method in METHODS}
+    before = next(iter(results.values())).before
+    scores: list[Sequence[object]] = [
+        [name, len(kept), score, *(each.after[name] for each in results.values())] for name, score in before.items()
+    ]
+    bins: list[Sequence[object]] = [
+        [each.range_text, each.n, f"{each.confidence:.3f}", each.accuracy] for each in report.bins
+    ]
+    return {
+        "gpt4o": (("score", "rows", "stated", *results), scores),
+        "gpt4o_bins": (("confidence", "rows", "mean confidence", "accuracy"), bins),
+    }
+
+
 def mean_of(values: list[float]) -> str:
     """A mean with its normal 95% interval."""
     mean, half = float(np.mean(values)), 1.96 * float(np.std(values)) / len(values) ** 0.5
@@ -188,11 +223,20 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=100, help="simulated samples of each design")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help=f"write the tables into {FOLDER.name}")
+    parser.add_argument("--data", type=Path, help="folder of recorded labels, instead of simulated samples")
     arguments = parser.parse_args()
-    for name, (head, rows) in tables(arguments.worlds, arguments.seed).items():
+    if arguments.data is None:
+        results = tables(arguments.worlds, arguments.seed)
+        results = {
+            name: ((*head, "simulated samples"), [[*row, arguments.worlds] for row in rows])
+            for name, (head, rows) in results.items()
+        }
+    else:
+        results = recorded(arguments.data)
+    for name, (head, rows) in results.items():
         print(f"\n{name}\n{table(head, rows)}")
         if arguments.write:
-            write_csv(FOLDER / f"{name}.csv", [*head, "simulated samples"], [[*row, arguments.worlds] for row in rows])
+            write_csv(FOLDER / f"{name}.csv", head, rows)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class Strategy:
         return self._read_label(schema, text, context, question)
 
     def _read_stated(self, schema: LabelSchema, text: str, context: str, question: str) -> Reading:
-        """Read the label beside a confidence: after `label:`, or alone."""
+        """Read the label of an answer without its confidence: after `label:`, or alone."""
         if self.reasoning or self.questions or (label := _stated_label(schema, text)) is None:
             return self._read_label(schema, text, context, question)
         return self._read_label(schema, label, context, question)
