@@ -28,6 +28,10 @@ QUEUED_ROUNDS = 4
 """Answers that may wait for the reader, as a multiple of the maximum number of requests in flight."""
 
 
+COLLECTED_OBJECTS = 20_000
+"""New objects after which garbage is collected during a run."""
+
+
 class OpenAIClient:
     """Sends chat completions over HTTP, many at once, and yields the answers as they arrive.
 
@@ -183,16 +187,21 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 @contextmanager
 def _frozen_objects() -> Iterator[None]:
-    """Exclude existing objects from garbage collection during a run.
+    """Exclude existing objects from garbage collection during a run, and collect less often.
 
     A process that has loaded a few libraries holds 150,000 objects that are never garbage. A full collection scans
     them for 0.1 s, in which no answer is read: a quarter of the time of a fast run. Does nothing if objects are frozen.
+    Rows in flight are thousands of objects that are no garbage either, and are scanned by each collection.
     """
     if gc.get_freeze_count():
         yield
         return
+    thresholds = gc.get_threshold()
     gc.freeze()
+    if thresholds[0]:
+        gc.set_threshold(max(thresholds[0], COLLECTED_OBJECTS), *thresholds[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import threading
@@ -57,6 +58,22 @@ def test_every_request_is_answered_exactly_once() -> None:
     assert Counter(completion.key for completion in completions) == dict.fromkeys(range(60), 1)
     assert all(completion.text == f"TEXT {completion.key}" for completion in completions)
     assert Counter(server.prompts()) == {f"text {key}": 1 for key in range(60)}
+
+
+def test_garbage_is_collected_less_often_until_a_run_is_over() -> None:
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    gc.unfreeze()
+    try:
+        with ChatServer(lambda body: prompt(body)) as server:
+            completions = open_client(server).complete(ask(key) for key in range(3))
+            next(completions)
+            # The run may be over before all its answers are read.
+            assert gc.get_threshold()[0] >= before[0]
+            assert len(list(completions)) == 2
+        assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
+    finally:
+        if frozen:
+            gc.freeze()
 
 
 def test_nothing_asked_is_nothing_answered() -> None:
