@@ -323,13 +323,82 @@ def write(lines: Iterator[dict[str, object]], path: Path | None) -> None:
             writer.writerows(collected)
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def percent(share: str) -> str:
+    return f"{100 * float(share):.1f}%"
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table for the page."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
+
+
+def world_table(cells: Sequence[dict[str, str]]) -> str:
+    """For each confidence: how often the target is missed, and the share of rows that is kept."""
+    chosen = [cell for cell in cells if cell["target"].startswith("accuracy") and cell["design"] == "random"]
+    lines = []
+    for name in dict.fromkeys(cell["confidence"] for cell in chosen):
+        own = [cell for cell in chosen if cell["confidence"] == name]
+        missed = [f"{percent(cell['missed'])} / {percent(cell['share kept'])}" for cell in own]
+        lines.append([name, percent(own[0]["largest share"]), *missed])
+    return markdown(("confidence", "largest share", *(f"n = {n:,}" for n in LABELED)), lines)
+
+
+def design_table(cells: Sequence[dict[str, str]]) -> str:
+    """Unequal inclusion probabilities, and targets about one class."""
+    lines = []
+    for cell in cells:
+        if cell["design"] == "random" and cell["target"].startswith("accuracy"):
+            continue
+        limits = f"{percent(cell['missed'])} [{percent(cell['low'])}, {percent(cell['high'])}]"
+        betting = percent(cell["share kept by betting"]) if cell["share kept by betting"] else ""
+        key = [cell[name] for name in ("target", "confidence", "design", "human labels")]
+        lines.append([*key, limits, percent(cell["largest share"]), percent(cell["share kept"]), betting])
+    head = ("target", "confidence", "design", "n", "missed", "largest share", "share kept", "share kept by betting")
+    return markdown(head, lines)
+
+
+def recorded_table(cells: Sequence[dict[str, str]]) -> str:
+    """Recorded labels: what is kept, and how right the rows were that nobody looked at."""
+    lines = []
+    for cell in cells:
+        draws = int(cell["draws"])
+        unused = cell["accuracy of kept rows not used"]
+        missed = f"{int(cell['draws that missed']):,} of {draws:,} [{percent(cell['low'])}, {percent(cell['high'])}]"
+        lines.append(
+            [
+                *(cell[name] for name in ("data", "rows", "accuracy", "human labels", "target")),
+                *(percent(cell["largest share"]), percent(cell["share kept"])),
+                percent(str(int(cell["kept nothing"]) / draws)),
+                f"{unused} (lowest {cell['lowest']})" if unused else "",
+                missed,
+            ]
+        )
+    head = ("labels", "rows", "accuracy", "n", "target", "largest share", "share kept", "kept nothing")
+    return markdown((*head, "accuracy of kept rows without a human label", "draws that missed"), lines)
+
+
+def page_tables(folder: Path) -> tuple[str, str, str]:
+    """The tables of the page, from the files of a run."""
+    cells = read_table(folder / "simulation.csv")
+    return world_table(cells), design_table(cells), recorded_table(read_table(folder / "recorded.csv"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--worlds", type=int, default=2000)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--output", type=Path, help="folder for simulation.csv and recorded.csv")
     parser.add_argument("--only", choices=("simulation", "recorded"))
+    parser.add_argument("--tables", type=Path, help="print the tables of the page from the files of this folder")
     arguments = parser.parse_args()
+    if arguments.tables is not None:
+        print("\n\n".join(page_tables(arguments.tables)))
+        return
     data = os.environ.get("HF_SYNTHLABELS_DATA")
     if arguments.only != "simulation":
         if data is None:

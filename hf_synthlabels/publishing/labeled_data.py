@@ -11,6 +11,7 @@ from typing import Any
 
 from hf_synthlabels.annotation import Codebook, RunStats, load, load_source, provenance
 from hf_synthlabels.annotation.compiler import read_codebook
+from hf_synthlabels.annotation.run.escalation import escalation_lines
 from hf_synthlabels.clients.protocol.truncation import truncation_warning
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
@@ -246,13 +247,13 @@ def _costs(record: Mapping[str, Any]) -> list[str]:
     tally = record["tally"]
     warning = truncation_warning(tally.get("truncated_prompts", {}))
     failures = (f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())
-    return [_spent(record), *failures, *([warning] if warning else []), *_reasons(tally)]
+    return [_spent(record), *escalation_lines(record), *failures, *([warning] if warning else []), *_reasons(tally)]
 
 
 def _spent(record: Mapping[str, Any]) -> str:
     """Answers, tokens and cost of a run."""
     tally, cost, client = record["tally"], record["cost_usd"], record.get("annotator", {}).get("client")
-    if client in UNSENT:
+    if client in UNSENT and "escalate" not in record:
         return f"answers: {tally['requests']:,} {UNSENT[client]}; no request was sent, and nothing was paid"
     return (
         f"answers: {tally['requests']:,} requests, {tally['stored']:,} cache hits; "

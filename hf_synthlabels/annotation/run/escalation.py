@@ -149,3 +149,15 @@ def _annotated(annotator: Annotator, rows: Iterable[Mapping[str, Any]], breaker:
         annotation = annotator.combined(row, parts)
         breaker.count_row(annotation)
         yield annotation
+
+
+def escalation_lines(record: Mapping[str, Any]) -> list[str]:
+    """Summarize the part of a second annotator from a provenance record; nothing without one."""
+    if (second := record.get("escalate")) is None:
+        return []
+    name, cost = second["annotator"]["model"], second["cost_usd"]
+    usd = "unknown" if cost is None else f"{cost:.4f} USD"
+    return [
+        f"of these the second annotator {name}: {second['rows']:,} rows escalated, {second['requests']:,} requests, "
+        f"{second['stored']:,} cache hits; cost: {usd}"
+    ]
