@@ -21,6 +21,7 @@ from hf_synthlabels.annotation import compile_recipe
 from hf_synthlabels.annotation.planning.plan import plan_rows
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import AllFailedError, ConfigError, RecipeError
+from hf_synthlabels.publishing.labeled_data import record_summary
 from tests.servers.chat import ChatServer, Reply, error
 
 SMALL, LARGE = "small", "large"
@@ -109,6 +110,7 @@ def test_unsure_rows_go_to_the_second_annotator_and_columns_say_so() -> None:
     assert second["cost_usd"] == pytest.approx(3 * COST[LARGE])
     # The two refused requests have no tokens.
     assert record["cost_usd"] == pytest.approx(8 * COST[SMALL] + 3 * COST[LARGE])
+    assert "second annotator large: 3 rows escalated, 3 requests" in record_summary(record)
     assert (record["tally"]["requests"], record["tally"]["statuses"]) == (13, {"labelled": 5, "skipped": 1})
 
 
