@@ -385,7 +385,7 @@ def design_table(cells: Sequence[dict[str, str]]) -> str:
 
 
 def recorded_table(cells: Sequence[dict[str, str]]) -> str:
-    """Recorded labels: what is kept, and how right the rows were that nobody looked at."""
+    """Recorded labels: what is kept, and the accuracy of the kept rows without a human label."""
     lines = []
     for cell in cells:
         draws = int(cell["draws"])
