@@ -90,7 +90,7 @@ class ConfidenceReport:
     @property
     def heading(self) -> str:
         """The column, its rows, and mean confidence against accuracy."""
-        missing = f"; {self.n_without:,} more rows have no confidence" if self.n_without else ""
+        missing = f"; rows without a confidence: {self.n_without:,}" if self.n_without else ""
         return (
             f"confidence in `{shorten(self.column, NAME_WIDTH)}`: mean {self.mean:.3f}, accuracy {self.accuracy} of "
             f"{self.n:,} rows with both labels, {self.n_wrong:,} of them wrong{missing}"

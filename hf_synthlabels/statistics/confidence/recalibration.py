@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from scipy import optimize, special
 
-from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import Floats, Ints, number_column
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig, row_intervals
 from hf_synthlabels.statistics.confidence.calibration_error import calibration_error
@@ -146,12 +146,14 @@ def recalibrate(
 
     Raises:
         ConfigError: `method` is unknown, or `folds` is less than 2.
-        DataError: there are fewer than two rows, or clusters.
+        DataError: there are fewer rows than parts, or fewer than two clusters.
     """
     if method not in METHODS:
         raise ConfigError(f"`recalibrate` is {method!r}: give one of {', '.join(METHODS)}.")
     if folds < 2:
         raise ConfigError(f"`folds` is {folds!r}: give at least 2; 5 is usual.")
+    if len(rows) < folds:
+        raise DataError(f"`recalibrate` has {len(rows):,} rows for {folds} parts: label at least {folds} rows by hand.")
     bootstrap = bootstrap or BootstrapConfig()
     design = rows.design or SamplingDesign()
     parts = fold_numbers(np.ones(len(rows), dtype=np.bool_), design.clusters, folds, bootstrap.seed)

@@ -110,8 +110,8 @@ def test_unknown_methods_and_too_few_rows_are_refused() -> None:
         recalibrate(overconfident(), "platt")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="`folds`"):
         recalibrate(overconfident(), folds=1)
-    with pytest.raises(DataError):
-        recalibrate(overconfident(1))
+    with pytest.raises(DataError, match="`recalibrate`"):
+        recalibrate(overconfident(4))
     table = Columns(label=["a", "b"], llm_label=["a", "a"])
     with pytest.raises(DataError, match="`recalibrate`"):
         validate(table, confidence=ConfidenceCheck(recalibrate="isotonic"))
