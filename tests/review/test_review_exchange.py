@@ -66,6 +66,9 @@ def test_labels_are_exported_as_column_sheet_and_example(tmp_path: Path, kind: s
     assert sum(value is not None for value in exported.table["label_bob"]) == 2
     report = validate(exported.table, schema=schema)
     assert report.n_human == 2
+    assert report.raters is not None
+    assert (report.raters.n_raters, report.raters.n_several, report.raters.n_disputed) == (2, 2, 1)
+    assert report.raters.comparisons[0].raters.estimate == pytest.approx(0.5)
     if kind == "text-classification":
         assert report.accuracy.estimate == pytest.approx(0.5)
     merged = import_labels(table(kind), sheet(done))

@@ -13,12 +13,10 @@ from hf_synthlabels.review.codebook.codebook_review import CodebookReview
 from hf_synthlabels.review.exchange.export import (
     Exported,
     decisions,
-    label_cell,
     review_record,
-    with_annotators,
-    with_labels,
     with_probabilities,
 )
+from hf_synthlabels.review.exchange.label_forms import label_cell, with_annotators, with_labels, with_votes
 from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.tables import embed_records
 
@@ -44,6 +42,7 @@ def codebook_table(review: CodebookReview, *, each: bool = False) -> Exported:
     for name, state in states.items():
         final = {row: values.get(name) for row, values in labels.items()}
         table = with_labels(state.rows, state.rows.human, final, table, keep=True)
+        table = with_votes(state, table)
         if each:
             table = with_annotators(state, table)
     chosen = {row for state in states.values() for row in state.examples}

@@ -64,16 +64,16 @@ def estimate_bounds(
     for quantity in quantities:
         own, at_random = quantity.lowered | quantity.raised, report[quantity.name]
         if (np.isnan(quantity.llm) & own).any():
-            bounds = _bounds(quantity, naive, own, scale, inference, at_random.naive)
+            bounds = quantity_bounds(quantity, naive, own, scale, inference, at_random.naive)
             lines.append(QuantityBounds(quantity.name, "naive", bounds))
         if (sampled & np.isnan(quantity.human) & own).any():
             for name, estimator in HUMAN_ESTIMATORS.items():
-                bounds = _bounds(quantity, estimator, sampled & own, scale, inference, getattr(at_random, name))
+                bounds = quantity_bounds(quantity, estimator, sampled & own, scale, inference, getattr(at_random, name))
                 lines.append(QuantityBounds(quantity.name, name, bounds))
     return tuple(lines)
 
 
-def _bounds(
+def quantity_bounds(
     quantity: BoundedQuantity,
     estimator: Estimator,
     asked: Mask,
@@ -81,7 +81,16 @@ def _bounds(
     inference: Inference,
     at_random: Interval,
 ) -> Bounds:
-    """The bounds of one estimator."""
+    """The bounds of a quantity by one estimator.
+
+    Args:
+        quantity: with the labels of all rows.
+        estimator: whose labels are partly missing: LLM labels of `naive`, human labels of the others.
+        asked: rows that should have such a label, shape (rows,).
+        scale: the least and the greatest possible label.
+        inference: with the inclusion probabilities of all sampled rows.
+        at_random: the estimate that assumes labels missing at random.
+    """
     labels = quantity.llm if estimator is naive else quantity.human
     missing = asked & np.isnan(labels)
 

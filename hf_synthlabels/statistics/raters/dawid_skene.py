@@ -94,50 +94,52 @@ def default_model(votes: Votes) -> Model | None:
     return "raters" if votes.raters else "shared"
 
 
-def fit_raters(patterns: Patterns, weights: Floats, model: Model, start: Fit | None = None) -> Fit:
+def fit_raters(
+    patterns: Patterns, weights: Floats, model: Model, start: Fit | None = None, tolerance: float = TOLERANCE
+) -> Fit:
     """Fit the model for each vector of weights.
 
     Args:
         patterns: of the votes.
         weights: rows of each pattern, weighted, shape (B, P).
         model: which matrices are equal: none ("raters"), all ("shared"), or all with one error rate ("one-coin").
-        start: a fit of one vector, from which all begin; by default the shares of the votes.
+        start: a fit of one vector, or of each, to begin with; by default the shares of the votes.
+        tolerance: largest change of a share of votes at which EM ends.
     """
     totals = patterns.totals
     votes = totals / np.maximum(1, totals.sum(axis=1, keepdims=True))
     correct = np.clip((weights @ (totals * votes).sum(axis=1)) / (weights @ totals.sum(axis=1)), 0.5, 0.99)
     prior = PSEUDO_VOTES * _coin(correct, patterns.classes)[:, None]
-    tie = TIES[model]
-
-    def maximize(posteriors: Floats) -> tuple[Floats, Floats]:
-        mass = weights[:, :, None] * posteriors
-        shares = mass.sum(axis=1) + 1 / patterns.classes
-        sums = np.swapaxes(mass, 1, 2) @ patterns.counts
-        sums = sums.reshape(len(weights), patterns.classes, -1, patterns.classes).swapaxes(1, 2)
-        return shares / shares.sum(axis=1, keepdims=True), tie(sums + prior)
-
-    if start is None:
-        shares, matrices = maximize(np.broadcast_to(votes, (len(weights), *votes.shape)))
-    else:
-        shares = np.repeat(start.shares, len(weights), axis=0)
-        matrices = np.repeat(start.matrices, len(weights), axis=0)
-    return _iterate(patterns, maximize, shares, matrices)
-
-
-def _iterate(
-    patterns: Patterns, maximize: Callable[[Floats], tuple[Floats, Floats]], shares: Floats, matrices: Floats
-) -> Fit:
-    change = np.full(len(shares), np.inf)
+    shares, matrices = _maximize(patterns, weights, np.broadcast_to(votes, (len(weights), *votes.shape)), prior, model)
+    if start is not None:
+        shares, matrices = (
+            np.broadcast_to(part, (len(weights), *part.shape[1:])).copy() for part in (start.shares, start.matrices)
+        )
+    # Fits that have converged are left out of further steps.
+    active = np.arange(len(weights))
     for _ in range(MAX_ITERATIONS):
-        posteriors = class_posteriors(patterns, shares, matrices)
-        new_shares, new_matrices = maximize(posteriors)
+        posteriors = class_posteriors(patterns, shares[active], matrices[active])
+        new_shares, new_matrices = _maximize(patterns, weights[active], posteriors, prior[active], model)
         # A class without rows has a matrix that does not matter: changes of votes count, not of probabilities.
-        moved = np.abs(new_shares[:, None, :, None] * new_matrices - shares[:, None, :, None] * matrices)
-        change = moved.max(axis=(1, 2, 3))
-        shares, matrices = new_shares, new_matrices
-        if (change < TOLERANCE).all():
+        joint = new_shares[:, None, :, None] * new_matrices - shares[active][:, None, :, None] * matrices[active]
+        shares[active], matrices[active] = new_shares, new_matrices
+        active = active[np.abs(joint).max(axis=(1, 2, 3)) >= tolerance]
+        if not len(active):
             break
-    return Fit(shares, matrices, class_posteriors(patterns, shares, matrices), change < TOLERANCE)
+    converged = np.ones(len(weights), dtype=np.bool_)
+    converged[active] = False
+    return Fit(shares, matrices, class_posteriors(patterns, shares, matrices), converged)
+
+
+def _maximize(
+    patterns: Patterns, weights: Floats, posteriors: Floats, prior: Floats, model: Model
+) -> tuple[Floats, Floats]:
+    """Shares of the classes and matrices given the probabilities of the classes."""
+    mass = weights[:, :, None] * posteriors
+    shares = mass.sum(axis=1) + 1 / patterns.classes
+    sums = np.swapaxes(mass, 1, 2) @ patterns.counts
+    sums = sums.reshape(len(weights), patterns.classes, -1, patterns.classes).swapaxes(1, 2)
+    return shares / shares.sum(axis=1, keepdims=True), np.array(TIES[model](sums + prior))
 
 
 def class_posteriors(patterns: Patterns, shares: Floats, matrices: Floats) -> Floats:

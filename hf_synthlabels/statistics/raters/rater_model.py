@@ -29,6 +29,8 @@ from hf_synthlabels.statistics.raters.votes import Votes
 RESAMPLES = 200
 """At most, for the standard errors."""
 
+REPLICATE_TOLERANCE = 1e-5
+
 MAX_NUMBERS = 4_000_000
 """Posterior probabilities that are held at once."""
 
@@ -189,7 +191,7 @@ def _replicates(
     parts: dict[str, list[Floats]] = {"raters": [], "shares": [], "llm": []}
     resamples = unit_resamples(patterns.of_row, np.zeros(size), correct, design or SamplingDesign(), settings, chunk)
     for weights in resamples:
-        refit = fit_raters(patterns, weights, model, fit)
+        refit = fit_raters(patterns, weights, model, fit, REPLICATE_TOLERANCE)
         parts["raters"].append(refit.accuracies)
         parts["shares"].append(refit.shares)
         parts["llm"].append(llm_accuracy(patterns, llm, refit.posteriors, weights))
