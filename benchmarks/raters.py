@@ -110,6 +110,8 @@ def rater_coverage(worlds: int, seed: int, *, hard: float = 0.0) -> Table:
     """Coverage of a rater's accuracy, of the LLM's corrected accuracy, and of that against the majority."""
     lines: list[Sequence[object]] = []
     for title, shares, raters in DESIGNS:
+        if hard and (raters != 3 or len(shares) != 2):
+            continue
         rows, llm, probabilities = possible_rows(shares, raters, hard)
         model: Model = "one-coin" if raters == 2 else "raters"
         names = tuple(map(str, range(raters)))
