@@ -56,6 +56,7 @@ NEXT = {
     "review export --as label-studio": "review import {data} {answers} --from label-studio",
     "import-labels": "validate {data}",
     "validate": "estimate {data}",
+    "validate continue": "review {data}",
     "route": "route {data} --rest {rest}",
     "route --rest": "review {rest} --all",
     "route nothing": "sample {data} -n {rows} -o {output}",

@@ -116,8 +116,14 @@ def validate(
             report = _validate_one(chosen, gates, confidence=check or not sequential, **shared)
         columns = ["--variable", variable] if variable else column_options(chosen.human, chosen.llm)
     _write(report, output, page)
-    show_next("validate", *columns, *column_options("", "", split), data=data)
-    if not _passed(report):
+    verdict = _verdict(report)
+    show_next(
+        "validate continue" if verdict == "continue" else "validate",
+        *columns,
+        *column_options("", "", split),
+        data=data,
+    )
+    if verdict not in (None, "pass"):
         raise typer.Exit(1)
 
 
@@ -176,7 +182,8 @@ def _validate_one(labeled: LabeledData, gates: Sequence[str], **options: Any) ->
     if report.n_answered == 0:
         cause = f" Most frequent reason: {reasons[0].strip()}." if reasons else ""
         raise DataError(f"`{report.llm}` has no label in any of {report.n_human:,} rows with a human label.{cause}")
-    looks = look_notes(labeled.rows, [labeled.as_variable()], sequential=options["sequential"])
+    asked = [*labeled.variables.values(), labeled.as_variable()]
+    looks = look_notes(labeled.rows, asked, sequential=options["sequential"])
     report = replace(report, notes=(*report.notes, *excluded, *looks))
     print("\n".join([report.text(terminal_width()), *reasons]))
     return report
@@ -197,13 +204,10 @@ def _validate_variables(
     return report
 
 
-def _passed(report: ValidationReport | CodebookReport) -> bool:
-    """Whether there is no gate, or all gates pass."""
-    from hf_synthlabels.statistics import ValidationReport
-
-    if isinstance(report, ValidationReport):
-        return report.gate is None or report.gate.verdict == "pass"
-    return report.verdict in (None, "pass")
+def _verdict(report: ValidationReport | CodebookReport) -> str | None:
+    """The verdict of the gate, or of all gates; None without one."""
+    judged: Any = getattr(report, "gate", report)
+    return None if judged is None else judged.verdict
 
 
 def sample_size(

@@ -116,9 +116,12 @@ class LiveReport:
         rows, state = self.state.rows, self.state
         with state.lock:
             last, table, matrix = state.last, labels_table(state), label_matrix(state)
-            # The page is looked at while rows are being labeled; a finished sample has the narrower intervals.
-            is_open = any(int(row) not in state.resolutions for row in state.rows.queue)
         try:
+            # The page is looked at while rows are being labeled; a finished sample has the narrower intervals.
+            is_open = any(
+                label is None and chance is not None
+                for label, chance in zip(table[rows.human], table[PROBABILITY], strict=True)
+            )
             options: dict[str, Any] = {"schema": rows.schema, "confidence": False, "sequential": is_open}
             report = validate(table, human=rows.human, llm=rows.llm, **options)
             content = {"state": "done", **_scores(report), "agreement": asdict(annotator_agreement(matrix))}

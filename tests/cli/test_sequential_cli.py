@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import Dataset
 
+from hf_synthlabels.publishing.sample_looks import look_notes
+from hf_synthlabels.statistics.validation.table_variables import TableVariable
 from hf_synthlabels.tables import read_table, write_table
-from tests.command_line import Run, error_line
+from tests.command_line import Run, command_line, error_line
 
 ROWS = 120
 
@@ -78,6 +81,23 @@ def test_a_gate_at_any_time(run: Run, tmp_path: Path, gate: str, verdict: str, s
     content = json.loads(output.read_text())
     assert content["gate"]["verdict"] == verdict
     assert all("any time" in score["method"] for score in content["scores"].values())
+
+
+@pytest.mark.parametrize(("gate", "verb"), [("accuracy>=0.5", "estimate"), ("accuracy>=0.9", "review")])
+def test_an_open_gate_goes_on_with_labeling(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run: Run, tmp_path: Path, gate: str, verb: str
+) -> None:
+    data = sampled(run, tmp_path, 60, 40)
+    with_next = command_line(monkeypatch, capsys, with_next=True)
+    assert f"Next: hf-synthlabels {verb} " in with_next("validate", str(data), "--gate", gate, "--sequential")[2]
+
+
+def test_rows_that_are_not_coded_by_a_condition_are_not_open() -> None:
+    rows = Dataset.from_dict({"inclusion_probability": [0.5, 0.5, None], "t": ["a", "b", "a"], "u": ["x", None, None]})
+    rows = rows.add_column("t_human", ["a", "b", None]).add_column("u_human", ["x", None, None])
+    variables = [TableVariable(name, f"{name}_human") for name in ("t", "u")]
+    assert look_notes(rows, variables, sequential=False) == []
+    assert len(look_notes(rows, variables[1:], sequential=False)) == 1
 
 
 def test_a_sample_that_grew_is_named(run: Run, tmp_path: Path) -> None:

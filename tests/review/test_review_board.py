@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from hf_synthlabels.errors import DataError, StoreError
 from hf_synthlabels.review import AnnotationSession, DecisionStore, ReviewState
 from hf_synthlabels.review.review_progress import agreement_so_far, annotator_agreement, label_matrix, progress
+from hf_synthlabels.review.review_report import LiveReport
 from hf_synthlabels.statistics.sequential.betting import anytime_interval
 from tests.review.reviewing import HUMAN, SCHEMAS, label, opened, state, table
 
@@ -211,3 +213,19 @@ def test_rows_must_be_drawn_or_all_asked_for() -> None:
         opened(made=table(drawn=0))
     with pytest.raises(DataError, match="`data` has no rows"):
         opened(made=table().select([]))
+
+
+def test_the_report_holds_at_any_time_until_all_rows_have_a_label(tmp_path: Path) -> None:
+    session = AnnotationSession(state(tmp_path), blind=False)
+    report, rows = LiveReport(session.state), sorted(session.state.rows.queue.tolist())
+
+    def methods() -> set[str]:
+        while (content := report.report())["state"] == "working":
+            time.sleep(0.02)
+        return {score["method"] for score in content["scores"]}
+
+    for row in rows[:-1]:
+        label(session, "ann", row, "billing")
+    assert all("any time" in method for method in methods())
+    label(session, "ann", rows[-1], "billing")
+    assert not any("any time" in method for method in methods())

@@ -143,7 +143,10 @@ class GateVerdict:
                     "annotate again. Validate on human labels that did not guide the change. Or label by hand."
                 )
             case "continue":
-                return "Label more rows in the order of the sheet, and look again with --sequential at any time."
+                return (
+                    "Label more rows of the sample, in the order of the sheet, or draw more rows. Look again with "
+                    "--sequential at any time."
+                )
             case _:
                 return (
                     "Choose a sample size, draw more rows with `hf-synthlabels sample`, label them, and validate "
