@@ -116,15 +116,7 @@ def validate(
             report = _validate_one(chosen, gates, confidence=check or not sequential, **shared)
         columns = ["--variable", variable] if variable else column_options(chosen.human, chosen.llm)
     _write(report, output, page)
-    verdict = _verdict(report)
-    show_next(
-        "validate continue" if verdict == "continue" else "validate",
-        *columns,
-        *column_options("", "", split),
-        data=data,
-    )
-    if verdict not in (None, "pass"):
-        raise typer.Exit(1)
+    _finish(report, *columns, *column_options("", "", split), data=data)
 
 
 def _write(report: ValidationReport | CodebookReport, output: Path | None, page: Path | None) -> None:
@@ -204,10 +196,13 @@ def _validate_variables(
     return report
 
 
-def _verdict(report: ValidationReport | CodebookReport) -> str | None:
-    """The verdict of the gate, or of all gates; None without one."""
+def _finish(report: ValidationReport | CodebookReport, *options: str, data: str) -> None:
+    """Name the next command; exit with status 1 unless the gate, if there is one, passes."""
     judged: Any = getattr(report, "gate", report)
-    return None if judged is None else judged.verdict
+    verdict = None if judged is None else judged.verdict
+    show_next("validate continue" if verdict == "continue" else "validate", *options, data=data)
+    if verdict not in (None, "pass"):
+        raise typer.Exit(1)
 
 
 def sample_size(
