@@ -34,6 +34,9 @@ REPLICATE_TOLERANCE = 1e-5
 MAX_NUMBERS = 4_000_000
 """Posterior probabilities that are held at once."""
 
+ROWS_PER_CELL = 20
+"""Rows for each cell of an error matrix below which the corrected accuracy is biased."""
+
 METHOD = "Dawid-Skene, wilson by bootstrap"
 
 NAME_WIDTH = 30
@@ -134,7 +137,8 @@ def rater_model(
     fit, matched = match_classes(fit_raters(patterns, weights, model))
     accuracy = float(llm_accuracy(patterns, of_pattern, fit.posteriors, weights)[0])
     replicates = _replicates(patterns, of_pattern, model, fit, own == kept.majority, design, bootstrap)
-    return _report(kept, own, fit, accuracy, replicates, design, bootstrap.level, model, _notes(fit, matched, patterns))
+    notes = (*_notes(fit, matched, patterns), *_few_rows(kept))
+    return _report(kept, own, fit, accuracy, replicates, design, bootstrap.level, model, notes)
 
 
 def _report(
@@ -196,6 +200,17 @@ def _replicates(
         parts["shares"].append(refit.shares)
         parts["llm"].append(llm_accuracy(patterns, llm, refit.posteriors, weights))
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _few_rows(votes: Votes) -> tuple[str, ...]:
+    """A note on samples that are small for the number of classes."""
+    classes, rows = int((votes.counts.sum(axis=0) > 0).sum()), len(votes.codes)
+    if rows >= ROWS_PER_CELL * classes**2:
+        return ()
+    return (
+        f"{rows:,} rows are few for {classes} classes: the corrected accuracy of the LLM is likely to be too low. Use "
+        f"{ROWS_PER_CELL * classes**2:,} rows, or the accuracy against the majority.",
+    )
 
 
 def _notes(fit: Fit, matched: bool, patterns: Patterns) -> tuple[str, ...]:

@@ -204,6 +204,15 @@ def test_models_that_votes_identify() -> None:
     assert rater_model(votes_of([[0, 0, 0]] * 5, classes=2), np.zeros(5, dtype=np.int64)) is None
 
 
+@pytest.mark.parametrize(("rows", "noted"), [(79, True), (80, False)])
+def test_few_rows_for_the_classes_are_noted(rows: int, noted: bool) -> None:
+    # 20 rows for each of the four cells of a matrix.
+    codes = np.array([[0, 0, 0], [1, 1, 1]] * 40)[:rows]
+    model = rater_model(votes_of(codes), codes[:, 0], bootstrap=QUICK)
+    assert model is not None
+    assert any("too low" in note for note in model.notes) == noted
+
+
 def test_raters_at_chance_are_noted() -> None:
     rng = np.random.default_rng(8)
     model = rater_model(votes_of(rng.integers(2, size=(300, 3))), rng.integers(2, size=300), bootstrap=QUICK)

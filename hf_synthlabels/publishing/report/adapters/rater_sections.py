@@ -24,7 +24,7 @@ def rater_section(report: RaterReport, place: int | str = "") -> Section:
     exhibits: list[Exhibit] = [alpha]
     if report.comparisons:
         rows: list[tuple[Value, ...]] = [
-            (each.measure, each.raters, each.llm, each.difference, each.ratio, each.llm.n)
+            (each.measure, each.raters, each.llm, each.difference, each.ratio or "-", each.llm.n)
             for each in report.comparisons
         ]
         head = ("measure", "a rater", "LLM", "LLM - rater", "LLM / rater", "rows")
