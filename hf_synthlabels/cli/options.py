@@ -74,10 +74,6 @@ GatesOption = Annotated[
 SequentialOption = Annotated[
     bool, typer.Option("--sequential", help="Intervals and gates that hold however often you look.")
 ]
-ConfidenceOption = Annotated[
-    str | None,
-    typer.Option(help="Column of the confidence to check (default: `<llm>_confidence`, else `<llm>_probs`)."),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OutputOption = Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the result.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output, whatever it holds.")]

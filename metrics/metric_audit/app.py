@@ -9,6 +9,7 @@ from typing import Any
 
 from hf_synthlabels.errors import SynthLabelsError
 from hf_synthlabels.judging.audit import audit as auditing
+from hf_synthlabels.judging.audit.audit_options import AuditOptions
 from hf_synthlabels.statistics import BootstrapConfig
 
 TITLE = "Metric audit"
@@ -57,7 +58,7 @@ def audited(table: str, resamples: int) -> tuple[str, list[list[str]], list[list
             [row["task"] for row in rows],
             **columns,
             baselines={name: _numbers(rows, name) for name in others},
-            options=auditing.AuditOptions(BootstrapConfig(resamples=int(resamples))),
+            options=AuditOptions(BootstrapConfig(resamples=int(resamples))),
         )
     except SynthLabelsError as error:
         return str(error), EMPTY, EMPTY

@@ -13,6 +13,7 @@ import evaluate
 from hf_synthlabels.errors import SynthLabelsError
 from hf_synthlabels.judging.audit import audit as auditing
 from hf_synthlabels.judging.audit import report
+from hf_synthlabels.judging.audit.audit_options import AuditOptions
 from hf_synthlabels.judging.audit.rows import numbers
 from hf_synthlabels.statistics import BootstrapConfig
 
@@ -104,9 +105,7 @@ class MetricAudit(evaluate.Measurement):
             raise ValueError(
                 f"`reference_format` is {reference_format!r}, but there are no formats: add 'formats' to `columns`."
             )
-        self.options = auditing.AuditOptions(
-            BootstrapConfig(level, resamples, bootstrap_seed), reference_format, threshold
-        )
+        self.options = AuditOptions(BootstrapConfig(level, resamples, bootstrap_seed), reference_format, threshold)
         super().__init__(*args, **kwargs)
 
     def _info(self) -> evaluate.MeasurementInfo:

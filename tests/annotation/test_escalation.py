@@ -136,7 +136,7 @@ def test_both_annotators_share_one_budget() -> None:
     # Prompts are free and answers have the two tokens of the limit, so that nothing is reserved beyond the cost.
     small, large = ({"input_usd_per_mtok": 0, "output_usd_per_mtok": usd} for usd in (1, 10))
     budget = (60 * 2 * 1 + 10 * 2 * 10) / 1e6
-    limits = {"budget_usd": budget, "max_tokens": 2, "max_in_flight": 1, "price": small}
+    limits: dict[str, Any] = {"budget_usd": budget, "max_tokens": 2, "max_in_flight": 1, "price": small}
     with ChatServer(TwoModels()) as server:
         content = recipe(server.url, **limits)
         content["annotator"]["escalate"]["to"] |= {"max_tokens": 2, "max_in_flight": 1, "price": large}

@@ -130,8 +130,13 @@ def test_one_sample_and_one_sheet_serve_all_variables(run: Run, tmp_path: Path, 
 def test_a_conditional_scale_is_estimated_where_humans_code_it(run: Run, tmp_path: Path) -> None:
     # Humans code the strength of rows 0 to 59, whose mean is 2; the LLM that of rows 20 to 79, always as 3.
     lines = [
-        {"text": f"text {row}", "relevant_answer": "yes" if 20 <= row < 80 else "no", "strength_answer": "3"}
-        | {"relevant_human": "yes" if row < 60 else "no", "strength_human": 1 + row % 3 if row < 60 else None}
+        {
+            "text": f"text {row}",
+            "relevant_answer": "yes" if 20 <= row < 80 else "no",
+            "strength_answer": "3",
+            "relevant_human": "yes" if row < 60 else "no",
+            "strength_human": 1 + row % 3 if row < 60 else None,
+        }
         for row in range(120)
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

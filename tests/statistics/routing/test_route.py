@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_routes_are_those_of_a_loop(text: str, levels: int) -> None:
 
 def test_a_table_by_hand() -> None:
     """50 rows with the confidence 0.9, all right; 50 with 0.5, of which half are right; 10 without a label."""
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         "llm_label": ["a"] * 100 + [None] * 10,
         "llm_label_confidence": [0.9] * 50 + [0.5] * 50 + [None] * 10,
         "label": ["a"] * 75 + ["b"] * 35,
@@ -153,7 +154,7 @@ def test_unequal_probabilities_use_rows_with_equal_ones_only() -> None:
 
 
 def test_rows_that_were_not_sent_have_no_route() -> None:
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         "llm_label": ["a"] * 60 + [None] * 2,
         "llm_label_status": ["labelled"] * 60 + ["skipped", "failed"],
         "llm_label_confidence": [0.9] * 60 + [None] * 2,
@@ -166,7 +167,7 @@ def test_rows_that_were_not_sent_have_no_route() -> None:
 
 def test_any_task_type_has_an_accuracy_and_only_classes_have_more() -> None:
     scale = TableVariable("llm_label", "label", "text-scale")
-    columns = {"llm_label": [1.0] * 60, "label": [1.0] * 60, "llm_label_confidence": [1] * 60}
+    columns: dict[str, Sequence[Any]] = {"llm_label": [1.0] * 60, "label": [1.0] * 60, "llm_label_confidence": [1] * 60}
     report, routes = route_labels(Columns(**columns), scale, RoutingTarget.parse("accuracy>=0.9"))
     assert (set(routes), report.threshold) == ({"keep"}, 1)
     with pytest.raises(ConfigError, match="target"):
