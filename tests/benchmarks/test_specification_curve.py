@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -40,11 +42,10 @@ def test_one_world_reports_every_way_of_choosing() -> None:
 
 
 @pytest.mark.parametrize("name", ["gate", "claim", "conclusions"])
-def test_the_page_shows_the_columns_of_its_files(name: str) -> None:
+def test_the_page_shows_numbers_of_its_files(name: str) -> None:
     head, rows = read_csv(benchmark.DOCUMENT.with_suffix("") / f"{name}.csv")
-    whole = [column for column in head if not column.endswith((" low", " high"))]
-    shown = benchmark.shown(name, Table(whole, [["0"] * len(whole) for _ in rows]))
+    places = [place for place, column in enumerate(head) if not column.endswith((" low", " high"))]
+    table = Table([head[place] for place in places], [[row[place] for place in places] for row in rows])
     page = benchmark.DOCUMENT.read_text(encoding="utf-8")
-    block = page.split(f"<!-- begin: {name} -->")[1].split(f"<!-- end: {name} -->")[0].strip().splitlines()
-    assert block[0] == str(shown).splitlines()[0]
-    assert len(block) == len(rows) + 2
+    block = page.split(f"<!-- begin: {name} -->")[1].split(f"<!-- end: {name} -->")[0].strip()
+    assert re.sub(r" \[[^]]*\]", "", block) == str(benchmark.shown(name, table))
