@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import yaml
 from hf_synthlabels.clients import Request, ScriptedClient
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.studies import CheckReport, check_recipe
+from tests.command_line import command_line
 from tests.servers.chat import ChatServer
 
 TOPICS = {"war": "soldiers fight", "trade": "goods are sold", "sport": "a ball game"}
@@ -203,7 +201,12 @@ def test_recorded_answers_and_tasks_without_classes_cannot_be_checked(tmp_path: 
         check_recipe(recipe(tmp_path, SINGLE), rows=0, client=scripted(first_listed))
 
 
-def test_command_prints_the_plan_first_and_keeps_to_the_budget(tmp_path: Path) -> None:
+def test_command_prints_the_plan_first_and_keeps_to_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = command_line(monkeypatch, capsys, with_next=True)
+
     def answer(body: dict[str, Any]) -> str:
         schema = body["response_format"]["json_schema"]["schema"]
         return replied(by_definition, body["messages"][0]["content"], schema, body["messages"][-1]["content"])
@@ -214,20 +217,18 @@ def test_command_prints_the_plan_first_and_keeps_to_the_budget(tmp_path: Path) -
         runs = []
         for budget in (1, 1e-9):
             content["annotator"]["budget_usd"] = budget
-            environment = {**os.environ, "HF_SYNTHLABELS_HOME": str(tmp_path / f"home {budget}")}
+            monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / f"home {budget}"))
             (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-            command = [sys.executable, "-m", "hf_synthlabels", "plan", "recipe.yaml", "--check", "4"]
-            runs.append(
-                subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=environment)
-            )
+            runs.append(run("plan", "recipe.yaml", "--check", "4"))
             if budget == 1:
                 # Four rows in three versions, three definitions, three times five texts without a label.
                 assert len(server.bodies) == 30
-    assert runs[0].returncode == 0, runs[0].stderr
-    assert "checks: 30 requests" in runs[0].stderr
-    assert "Next: hf-synthlabels annotate recipe.yaml" in runs[0].stderr
-    assert re.search(r"neutral names of classes +llm_label +4 +4 +1\.000", runs[0].stdout)
+    (code, out, err), (_, out_without_budget, err_without_budget) = runs
+    assert code == 0, err
+    assert "checks: 30 requests" in err
+    assert "Next: hf-synthlabels annotate recipe.yaml" in err
+    assert re.search(r"neutral names of classes +llm_label +4 +4 +1\.000", out)
     assert len(server.bodies) == 30
     # Rows over the budget say nothing about the model.
-    assert "not enough" in runs[1].stderr
-    assert re.search(r"neutral names of classes +llm_label +0 +0 +-", runs[1].stdout)
+    assert "not enough" in err_without_budget
+    assert re.search(r"neutral names of classes +llm_label +0 +0 +-", out_without_budget)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from hf_synthlabels.statistics import krippendorff_alpha
 from hf_synthlabels.studies.behavior.rewording import RULES, Rewording, rewordings
 from hf_synthlabels.studies.behavior.stability import SOURCES, stability
 from hf_synthlabels.studies.behavior.stability_report import StabilityReport, StabilityResult
+from tests.command_line import command_line
 from tests.servers.chat import ChatServer
 
 LABELS = {"war": "soldiers fight", "sport": "a ball game"}
@@ -188,7 +186,12 @@ def test_annotators_that_answer_no_prompt_are_refused(tmp_path: Path) -> None:
     assert set(SOURCES) == {"reworded", "shuffled", "repeated"}
 
 
-def test_command_prices_the_requests_and_prints_the_table(tmp_path: Path) -> None:
+def test_command_prices_the_requests_and_prints_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = command_line(monkeypatch, capsys, with_next=True)
+
     def answer(body: dict[str, Any]) -> str:
         return json.dumps({"label": moved(body["messages"][0]["content"], body["messages"][-1]["content"])})
 
@@ -196,30 +199,22 @@ def test_command_prices_the_requests_and_prints_the_table(tmp_path: Path) -> Non
         price = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0}
         content = recipe(tmp_path, SINGLE, base_url=server.base_url, api_key_env=None, price=price, budget_usd=1)
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        command = [sys.executable, "-m", "hf_synthlabels", "stability", "recipe.yaml", "-n", "8", "--variants", "4"]
-
-        def run(*options: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ}
-            )
-
-        planned = run("--plan")
-        assert (planned.returncode, len(server.bodies)) == (0, 0), planned.stderr
-        assert re.search(r"stability, at most: \d+ requests to send, .* USD; budget: ", planned.stderr)
-        assert "Next: hf-synthlabels stability recipe.yaml" in planned.stderr
-        measured = run("-o", "stability.json")
+        command = ("stability", "recipe.yaml", "-n", "8", "--variants", "4")
+        code, _, planned = run(*command, "--plan")
+        assert (code, len(server.bodies)) == (0, 0), planned
+        assert re.search(r"stability, at most: \d+ requests to send, .* USD; budget: ", planned)
+        assert "Next: hf-synthlabels stability recipe.yaml" in planned
+        code, out, err = run(*command, "-o", "stability.json")
+        assert code == 0, err
         n_sent = len(server.bodies)
-        again = run()
-    assert measured.returncode == 0, measured.stderr
+        assert run(*command)[0] == 0
     # Orders of two classes repeat, so fewer requests are sent than planned.
-    n_planned = int(re.search(r"(\d+) requests to send", planned.stderr)[1])  # type: ignore[index]
+    n_planned = int(re.search(r"(\d+) requests to send", planned)[1])  # type: ignore[index]
     assert n_planned == 8 * (1 + 4 + 4 + 4) > n_sent
     # The recipe's temperature is 0, at which samples are equal.
     assert sum(body["temperature"] == 1 for body in server.bodies) == 8 * 4
-    assert re.search(r"reworded instructions +llm_label +5 +\d of 8 +\d\.\d+ \[", measured.stdout)
+    assert re.search(r"reworded instructions +llm_label +5 +\d of 8 +\d\.\d+ \[", out)
     report = json.loads((tmp_path / "stability.json").read_text())
     assert sum(each["requests"] for each in report["costs"]) == n_sent
     # Every answer is stored, so that the same command costs nothing.
     assert len(server.bodies) == n_sent
-    assert again.returncode == 0
-    assert "0 requests to send" in again.stderr
