@@ -138,16 +138,7 @@ def open_annotator(
         ClientError: a key, a file or a model is missing.
         StoreError: the response store cannot be opened.
     """
-    if client is None and isinstance(job, CodebookJob) and job.recipe.has_own_clients:
-        with ExitStack() as stack:
-            annotators = {
-                name: stack.enter_context(_opened(each, features, each.client, None, store, alone))
-                for name, each in job.variables.items()
-            }
-            form, keep_going = job.recipe.task.form(), job.recipe.annotator.keep_going or job.client.kind == "embedding"
-            yield SeparateAnnotators(job.prompt(), form, annotators, keep_going=keep_going)
-        return
-    if isinstance(job, AnnotationJob) and job.second is not None:
+    if job.second is not None:
         if client is not None:
             raise ConfigError("`client` replaces one annotator, and the recipe has two. Remove `annotator.escalate`.")
         with _cascade(job, job.second, features, config or job.client, store, alone) as cascade:
@@ -159,8 +150,8 @@ def open_annotator(
 
 @contextmanager
 def _cascade(
-    job: AnnotationJob,
-    second: AnnotationJob,
+    job: Job,
+    second: Job,
     features: Mapping[str, Any],
     config: ClientConfig,
     store: ResponseStore | None,
@@ -174,7 +165,8 @@ def _cascade(
     own = split_rate_limits(second.client, parts)[-1]
     with (
         _opened(job, features, config, None, store, alone) as first,
-        _opened(second, features, own, None, store, alone) as other,
+        # The first annotator may have spent the budget, which says nothing about the second.
+        _opened(second, features, own, None, store, alone=False) as other,
     ):
         yield EscalatingAnnotator.of(first, other, escalate.below, names, price=second_price(own))
 
@@ -188,6 +180,15 @@ def _opened(
     store: ResponseStore | None,
     alone: bool,
 ) -> Iterator[Any]:
+    if client is None and isinstance(job, CodebookJob) and job.recipe.has_own_clients:
+        with ExitStack() as stack:
+            annotators = {
+                name: stack.enter_context(_opened(each, features, each.client, None, store, alone))
+                for name, each in job.variables.items()
+            }
+            form, keep_going = job.recipe.task.form(), job.recipe.annotator.keep_going or job.client.kind == "embedding"
+            yield SeparateAnnotators(job.prompt(), form, annotators, keep_going=keep_going)
+        return
     prompt: Any = job.prompt()
     is_encoder = job.client.kind == "embedding"
     keep_going = job.recipe.annotator.keep_going or is_encoder

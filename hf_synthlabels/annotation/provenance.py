@@ -62,8 +62,9 @@ def records(job: Job, tally: RunStats, *, seconds: float) -> list[dict[str, Any]
         condition = codebook.conditions[name]
         ask_if = None if condition is None else {"variable": condition.variable, "is": list(condition.labels)}
         entry |= {"recipe": codebook.name, "codebook": {**shared, "ask_if": ask_if}}
-        if entry["cost_usd"] is not None:
-            entry["cost_usd"] /= size
+        for costs in (entry, entry.get("escalate", {})):
+            if costs.get("cost_usd") is not None:
+                costs["cost_usd"] /= size
         entries.append(entry)
     return entries
 

@@ -235,19 +235,20 @@ def _counts(statuses: Mapping[str, int]) -> str:
 def _run_costs(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Requests, tokens and cost of a run, then what its variables lack."""
     costs = [record["cost_usd"] for record in records]
-    first, *reasons = _costs({**records[0], "cost_usd": None if None in costs else sum(costs)})
+    spent = _spent({**records[0], "cost_usd": None if None in costs else sum(costs)})
+    lines = [spent, *escalation_lines(records)]
     if len(records) == 1:
-        return [first, *reasons]
+        return [*lines, *_problems(records[0])]
     # Every variable has its own reasons.
-    own = [f"{record['column']}: {line}" for record in records for line in _costs(record)[1:]]
-    return [first, *own]
+    return [*lines, *(f"{record['column']}: {line}" for record in records for line in _problems(record))]
 
 
-def _costs(record: Mapping[str, Any]) -> list[str]:
+def _problems(record: Mapping[str, Any]) -> list[str]:
+    """Failures, truncated prompts, and the reasons of rows without a label."""
     tally = record["tally"]
     warning = truncation_warning(tally.get("truncated_prompts", {}))
     failures = (f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())
-    return [_spent(record), *escalation_lines(record), *failures, *([warning] if warning else []), *_reasons(tally)]
+    return [*failures, *([warning] if warning else []), *_reasons(tally)]
 
 
 def _spent(record: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from hf_synthlabels.annotation.codebook.codebook_keys import CodebookKeys, CodebookTask, conditions_of
 from hf_synthlabels.annotation.codebook.groups import Condition, Group, ordered_variables, request_groups
-from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig, AnsweringKeys
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.example import Example, codebook_examples
 from hf_synthlabels.annotation.recipe.recipe import Output, Recipe
@@ -135,6 +135,15 @@ class Codebook:
         """The same codebook with another number of variables per request."""
         return replace(self, keys=self.keys.model_copy(update={"task": self.task.model_copy(update={"group": group})}))
 
+    @property
+    def second(self) -> Codebook | None:
+        """The same codebook with its second annotator; None without one."""
+        annotator = self.annotator.second
+        if annotator is None:
+            return None
+        variables = {name: second for name, recipe in self.variables.items() if (second := recipe.second) is not None}
+        return replace(self, keys=self.keys.model_copy(update={"annotator": annotator}), variables=variables)
+
     def kept_going(self) -> Codebook:
         """The same codebook, for a run that goes on when most of its first rows get no label."""
         annotator = self.annotator.model_copy(update={"keep_going": True})
@@ -175,7 +184,7 @@ def _variable_recipe(
         shared = {"tokens": task.tokens} if variable.kind == "token-classification" else {"text": task.tokens}
     annotator = dict(content["annotator"])
     if variable.kind not in ("text-classification", "text-pair", "text-scale"):
-        annotator.pop("logprobs", None)
+        annotator = _without_logprobs(annotator)
     if annotator.get("column"):
         annotator["column"] = str(annotator["column"]).replace(PLACEHOLDER, name)
     annotator["examples"] = [
@@ -203,22 +212,38 @@ def _variable_recipe(
     )
 
 
+def _without_logprobs(annotator: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of both annotators for a variable whose value has no label probabilities."""
+    keys = {key: value for key, value in annotator.items() if key != "logprobs"}
+    if (escalate := keys.get("escalate")) is not None:
+        keys["escalate"] = {**escalate, "to": _without_logprobs(escalate["to"])}
+    return keys
+
+
 def _with_longer_answers(content: Mapping[str, Any], keys: CodebookKeys) -> dict[str, Any]:
     """The content with a default limit of answer tokens that is enough for all variables of a request."""
-    annotator = content["annotator"]
-    client = keys.annotator.client
+    annotator = {**content["annotator"], **_longer_answers(content["annotator"], keys.annotator.client, keys)}
+    if (escalate := keys.annotator.escalate) is not None:
+        to = annotator["escalate"]["to"]
+        longer = {**to, **_longer_answers(to, escalate.to.client, keys)}
+        annotator["escalate"] = {**annotator["escalate"], "to": longer}
+    return {**content, "annotator": annotator}
+
+
+def _longer_answers(annotator: Mapping[str, Any], client: ClientConfig, keys: CodebookKeys) -> dict[str, int]:
+    """The default limit of answer tokens of an annotator, where its requests have several variables."""
     if client.kind not in ("openai", "transformers") or annotator.get("max_tokens") is not None:
-        return dict(content)
+        return {}
     conditions = conditions_of(keys.task)
     largest = max(map(len, request_groups(dict(conditions), keys.task.group)))
     usual = client.max_answer_tokens
     if largest == 1 or usual is None:
-        return dict(content)
+        return {}
     variables = keys.task.variables.values()
     long = sum(variable.reasoning or variable.kind in LONG_KINDS for variable in variables)
     per_value = VALUE_TOKENS + CONFIDENCE_TOKENS * (keys.task.confidence is not None)
     tokens = usual + per_value * largest + LONG_VALUE_TOKENS * min(long, largest)
-    return {**content, "annotator": {**annotator, "max_tokens": tokens}}
+    return {"max_tokens": tokens}
 
 
 def _check_annotator(keys: CodebookKeys, origin: str) -> None:
@@ -227,26 +252,27 @@ def _check_annotator(keys: CodebookKeys, origin: str) -> None:
         raise RecipeError(
             f"{origin}: `output.column` is {output.column!r}, but each variable names its own column. Remove it."
         )
-    if annotator.system is not None:
-        raise RecipeError(
-            f"{origin}: `annotator.system` replaces the prompt of one variable. Remove it, and use `task.instructions`."
-        )
+    _check_answering(annotator, "annotator", origin)
     if annotator.escalate is not None:
-        raise RecipeError(
-            f"{origin}: `annotator.escalate` compares the confidence of one variable. Remove it, or use a recipe for "
-            "each variable."
-        )
+        _check_answering(annotator.escalate.to, "annotator.escalate.to", origin)
     if keys.engine.name == "ray":
         raise RecipeError(f"{origin}: `engine.name` is 'ray', which labels one variable. Remove it.")
-    if annotator.scoring:
-        raise RecipeError(
-            f"{origin}: `annotator.scoring` scores the labels of one variable. Set it to false, or use a recipe for "
-            "each variable."
-        )
     if annotator.example_selection is not None and annotator.example_selection.method == "balanced":
         raise RecipeError(
             f"{origin}: `annotator.example_selection.method` is 'balanced', which needs one label per example. Use "
             "random or diverse."
+        )
+
+
+def _check_answering(keys: AnsweringKeys, section: str, origin: str) -> None:
+    if keys.system is not None:
+        raise RecipeError(
+            f"{origin}: `{section}.system` replaces the prompt of one variable. Remove it, and use `task.instructions`."
+        )
+    if keys.scoring:
+        raise RecipeError(
+            f"{origin}: `{section}.scoring` scores the labels of one variable. Set it to false, or use a recipe for "
+            "each variable."
         )
 
 

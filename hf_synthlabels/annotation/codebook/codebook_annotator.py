@@ -18,9 +18,6 @@ from hf_synthlabels.clients import ChatClient, Request
 from hf_synthlabels.errors import AllFailedError, NothingLabeledError
 from hf_synthlabels.labels import Annotation
 
-COMPLETE = ("labelled", "abstained", "skipped")
-"""Statuses of variables that need nothing more."""
-
 CodebookAnnotation = Mapping[str, Annotation]
 """The annotation of each variable of one row."""
 
@@ -50,18 +47,26 @@ class CodebookAnnotator:
             AllFailedError: the first 20 rows of a variable, or all when there are fewer, failed.
             NothingLabeledError: most of the first 50 rows of a variable got an answer, but no label.
         """
-        breakers = _Breakers(list(self.prompts.alone), self.tally, keep_going=self.keep_going, alone=self.alone)
+        breakers = self.early_stop()
+        for row in self.uncounted(rows):
+            breakers.count_row(row)
+            yield row
+        breakers.end()
+
+    def early_stop(self) -> EarlyStops:
+        """Counts the rows of a run, and ends it when its first rows have no labels."""
+        return EarlyStops(list(self.prompts.alone), self.tally, keep_going=self.keep_going, alone=self.alone)
+
+    def uncounted(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[CodebookAnnotation]:
+        """The annotations of each row, which the caller counts."""
         repeats = self.client.identity.get("client") != "recorded"
         requests = CodebookRequests(self.prompts, self.num_samples, repeats)
         inputs = self._inputs(rows)
         for row, replies in ordered_replies(self.client, requests, inputs, self.tally, window_rows=self.window_rows):
             if row.is_sent:
-                annotations = requests.annotations(row, replies)
+                yield requests.annotations(row, replies)
             else:
-                annotations = dict.fromkeys(self.prompts.alone, row.unsent or Annotation("skipped", reason=NO_TEXT))
-            breakers.count_row(annotations)
-            yield annotations
-        breakers.end()
+                yield dict.fromkeys(self.prompts.alone, row.unsent or Annotation("skipped", reason=NO_TEXT))
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
         """Build the requests for some rows without sending them, as if all conditions held."""
@@ -89,7 +94,18 @@ class SeparateAnnotators:
 
     def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[CodebookAnnotation]:
         """The annotations of each row; see `CodebookAnnotator.annotate`."""
-        breakers = _Breakers(list(self.prompts.alone), self.tally, keep_going=self.keep_going, alone=True)
+        breakers = self.early_stop()
+        for row in self.uncounted(rows):
+            breakers.count_row(row)
+            yield row
+        breakers.end()
+
+    def early_stop(self) -> EarlyStops:
+        """Counts the rows of a run, and ends it when its first rows have no labels."""
+        return EarlyStops(list(self.prompts.alone), self.tally, keep_going=self.keep_going, alone=True)
+
+    def uncounted(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[CodebookAnnotation]:
+        """The annotations of each row, which the caller counts."""
         names = list(self.annotators)
         copies = tee(rows, len(names))
         # All count their answers together; rows and statuses are those of the codebook.
@@ -97,10 +113,7 @@ class SeparateAnnotators:
         streams = [annotator.annotate_parts(copy) for annotator, copy in zip(annotators, copies, strict=True)]
         for together in zip(*streams, strict=True):
             resolved = self._resolved(dict(zip(names, together, strict=True)))
-            annotations = {name: resolved[name] for name in self.prompts.alone}
-            breakers.count_row(annotations)
-            yield annotations
-        breakers.end()
+            yield {name: resolved[name] for name in self.prompts.alone}
 
     def _resolved(self, given: Mapping[str, tuple[InputRow, Sequence[Annotation]]]) -> dict[str, Annotation]:
         """The annotation of each variable in a row, from those in its parts."""
@@ -127,7 +140,7 @@ class SeparateAnnotators:
             yield from annotator.requests(copy)
 
 
-class _Breakers:
+class EarlyStops:
     """Counts rows and variables, and ends a run whose first rows show that a variable gets no labels."""
 
     def __init__(self, names: list[str], tally: RunStats, *, keep_going: bool, alone: bool) -> None:
@@ -143,14 +156,7 @@ class _Breakers:
             AllFailedError: the first rows of a variable failed.
             NothingLabeledError: most of the first rows of a variable have no label.
         """
-        statuses = [annotation.status for annotation in annotations.values()]
-        self._tally.rows += 1
-        shown = statuses[0]
-        if len(set(statuses)) > 1:
-            shown = next((status for status in statuses if status not in COMPLETE), "labelled")
-        self._tally.statuses[shown] += 1
-        for name, annotation in annotations.items():
-            self._tally.count_variable(name, annotation)
+        self._tally.count_variables(annotations)
         for name, breaker in list(self._open.items()):
             try:
                 breaker.count_row(annotations[name])

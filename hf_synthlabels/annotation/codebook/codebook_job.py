@@ -40,6 +40,26 @@ class CodebookJob:
     response_format: FormatKey
 
     @cached_property
+    def second(self) -> CodebookJob | None:
+        """The job of the second annotator; None without one."""
+        recipe = self.recipe.second
+        if recipe is None:
+            return None
+        variables = {name: second for name, job in self.variables.items() if (second := job.second) is not None}
+        return replace(
+            self,
+            recipe=recipe,
+            variables=variables,
+            client=recipe.client(),
+            response_format=recipe.annotator.response_format,
+        )
+
+    @property
+    def annotator_names(self) -> tuple[str, str] | None:
+        """Names of both annotators in the columns `<variable>_annotator`; None with only one."""
+        return next(iter(self.variables.values())).annotator_names
+
+    @cached_property
     def label_columns(self) -> CodebookColumns:
         """The columns that annotation adds."""
         return CodebookColumns({name: job.label_columns for name, job in self.variables.items()})

@@ -68,17 +68,14 @@ def plan(
     with confirmed(trust_recipe):
         job = compile_recipe(recipe)
     splits = load_source(job.recipe, rows=rows)
-    planned = plan_requests(_workload(job), splits, sample=sample, seed=seed)
-    if isinstance(job, AnnotationJob):
-        return _with_second(planned, job, splits, sample, seed)
-    return _with_comparison(planned, job, splits, sample, seed)
+    planned = _planned(job, splits, sample, seed)
+    return planned if isinstance(job, AnnotationJob) else _with_comparison(planned, job, splits, sample, seed)
 
 
 def plan_rows(recipe: RecipeLike, rows: Any) -> Plan:
     """The plan for the rows of a data set instead of the recipe's source."""
     job, splits = compile_recipe(recipe), {"rows": rows}
-    planned = plan_requests(_workload(job), splits)
-    return _with_second(planned, job, splits, 100, 0) if isinstance(job, AnnotationJob) else planned
+    return _planned(job, splits, 100, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +163,9 @@ def _usual_tokens(job: Job) -> tuple[float, float]:
     return low / requests, likely / requests + thoughts
 
 
-def _with_second(plan: Plan, job: AnnotationJob, splits: Mapping[str, Any], sample: int, seed: int) -> Plan:
-    """The plan with the requests of a second annotator: none low, an assumed share of the rows likely, all high."""
+def _planned(job: Job, splits: Mapping[str, Any], sample: int, seed: int) -> Plan:
+    """The plan, with the requests of a second annotator: none low, an assumed share of the rows likely, all high."""
+    plan = plan_requests(_workload(job), splits, sample=sample, seed=seed)
     escalate, second = job.recipe.annotator.escalate, job.second
     if escalate is None or second is None:
         return plan
@@ -180,7 +178,7 @@ def _with_comparison(plan: Plan, job: CodebookJob, splits: Mapping[str, Any], sa
     if len(job.variables) == 1 or job.client.kind != "openai":
         return plan
     group: Literal["joint", "separate"] = "separate" if len(job.recipe.groups) < len(job.variables) else "joint"
-    other = plan_requests(_workload(job.regrouped(group)), splits, sample=sample, seed=seed)
+    other = _planned(job.regrouped(group), splits, sample, seed)
     cost = "at an unknown cost" if other.likely_usd is None else f"and likely cost {other.likely_usd:,.4f} USD"
     notes = [
         f"With `task.group: {group}` it would take {other.requests:,} requests with {other.prompt_tokens:,} prompt "

@@ -69,12 +69,19 @@ class Annotator:
                 stays in the response store.
             NothingLabeledError: most of the first 50 rows got an answer, but no label.
         """
-        breaker = EarlyStop(self.tally, self.keep_going, self.alone)
-        for row, parts in self.annotate_parts(rows):
-            annotation = self.combined(row, parts)
+        breaker = self.early_stop()
+        for annotation in self.uncounted(rows):
             breaker.count_row(annotation)
             yield annotation
         breaker.end()
+
+    def early_stop(self) -> EarlyStop:
+        """Counts the rows of a run, and ends it when its first rows have no labels."""
+        return EarlyStop(self.tally, self.keep_going, self.alone)
+
+    def uncounted(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Annotation]:
+        """One annotation for each row, which the caller counts."""
+        return (self.combined(row, parts) for row, parts in self.annotate_parts(rows))
 
     def annotate_parts(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[InputRow, Sequence[Annotation]]]:
         """Each row with the annotation of each of its parts, and with one if it is not split."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
-from hf_synthlabels.annotation.run.annotator import Annotator
-from hf_synthlabels.annotation.run.run_stats import EarlyStop, RunStats
+from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import ChatClient, Completion, Usage
 from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.labels import Annotation
@@ -18,7 +17,10 @@ CHUNK_ROWS = 2048
 """Rows that the first annotator labels before the second one gets its part of them."""
 
 UNESCALATED = ("skipped", "over_budget")
-"""Statuses of rows that no second annotator can label: nothing was to be sent, or the budget is spent."""
+"""Statuses that no second annotator can change: nothing was to be sent, or the budget is spent."""
+
+RowAnnotation = Annotation | Mapping[str, Annotation]
+"""The annotation of a row; of a codebook, those of its variables."""
 
 Price = Callable[[Usage, int], float]
 """Cost of a usage in US dollars, for a number of requests."""
@@ -32,6 +34,40 @@ def second_price(config: ClientConfig) -> Price | None:
     if price is None:
         return None
     return lambda usage, requests: price.usd(usage, batch=config.batch, requests=requests)
+
+
+class RowCounter(Protocol):
+    """Counts the rows of an annotator, and ends a run whose first rows have no labels."""
+
+    def count_row(self, annotation: Any, /) -> None:
+        """Count a finished row."""
+
+    def end(self) -> None:
+        """Raise an error if all rows failed."""
+
+
+class CascadePart(Protocol):
+    """One of both annotators: of a recipe, or of a codebook."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def tally(self) -> RunStats:
+        """The counts of its part."""
+
+    @property
+    def client(self) -> ChatClient:
+        """Completes its requests."""
+
+    @property
+    def form(self) -> RowForm:
+        """What of a row is shown."""
+
+    def early_stop(self) -> RowCounter:
+        """Counts the rows of a run."""
+
+    def uncounted(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[RowAnnotation]:
+        """The annotation of each row, which the caller counts."""
 
 
 @dataclass(slots=True)
@@ -64,11 +100,12 @@ class EscalatingAnnotator:
     """Labels rows with a first annotator, and with a second one where the first is not sure.
 
     A row goes to the second annotator if its confidence is below the threshold or unknown, or if it has no label for
-    another reason than the budget. Whatever the second annotator answers counts.
+    another reason than the budget; of a codebook, if that is so for one of its variables. The second annotator labels
+    all variables of the row, so that conditions hold. Whatever it answers counts.
     """
 
-    first: Annotator
-    second: Annotator
+    first: CascadePart
+    second: CascadePart
     below: float
     names: tuple[str, str]
     """Of both annotators, in the column of annotators."""
@@ -76,13 +113,14 @@ class EscalatingAnnotator:
 
     @classmethod
     def of(
-        cls, first: Annotator, second: Annotator, below: float, names: tuple[str, str], *, price: Price | None
+        cls, first: CascadePart, second: CascadePart, below: float, names: tuple[str, str], *, price: Price | None
     ) -> Self:
         """Combine two annotators; their requests are counted together.
 
         Args:
             first: labels all rows.
-            second: labels the rows with a lower confidence than `below`.
+            second: labels the rows with a lower confidence than `below`; not `alone`, as the first annotator may have
+                spent the budget, which says nothing about the second.
             below: the threshold.
             names: of both.
             price: of the second.
@@ -101,16 +139,14 @@ class EscalatingAnnotator:
         """What of a row is shown."""
         return self.first.form
 
-    def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Annotation]:
+    def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[RowAnnotation]:
         """One annotation for each row, in the order of the rows.
 
         Raises:
             AllFailedError: the first rows of an annotator failed.
             NothingLabeledError: most of the first 50 rows of an annotator got an answer, but no label.
         """
-        first = EarlyStop(self.first.tally, self.first.keep_going, self.first.alone)
-        # The first annotator may have spent the budget, which says nothing about the second.
-        second = EarlyStop(self.second.tally, self.second.keep_going, alone=False)
+        first, second = self.first.early_stop(), self.second.early_stop()
         pending = iter(rows)
         while chunk := list(islice(pending, CHUNK_ROWS)):
             labeled = list(_annotated(self.first, chunk, first))
@@ -122,42 +158,62 @@ class EscalatingAnnotator:
             second_answers = dict(zip(unsure, answers, strict=True)) if unsure else {}
             for place, annotation in enumerate(labeled):
                 combined = self.combined(annotation, second_answers.get(place))
-                self.tally.count_row(combined)
+                if isinstance(combined, Mapping):
+                    self.tally.count_variables(combined)
+                else:
+                    self.tally.count_row(combined)
                 yield combined
         if self.second.tally.rows:
             second.end()
 
-    def is_escalated(self, annotation: Annotation) -> bool:
+    def is_escalated(self, annotation: RowAnnotation) -> bool:
         """Whether the second annotator labels a row."""
+        if isinstance(annotation, Mapping):
+            return any(self.is_escalated(each) for each in annotation.values())
         if annotation.status == "labelled":
             return annotation.confidence is None or annotation.confidence < self.below
-        return annotation.status not in UNESCALATED
+        return not _is_unsent(annotation)
 
-    def combined(self, first: Annotation, second: Annotation | None) -> Annotation:
+    def combined(self, first: RowAnnotation, second: RowAnnotation | None) -> RowAnnotation:
         """The annotation of a row, with the name of its annotator."""
+        if isinstance(first, Mapping):
+            others: Mapping[str, Annotation] = second if isinstance(second, Mapping) else {}
+            return {name: self._combined(annotation, others.get(name)) for name, annotation in first.items()}
+        assert not isinstance(second, Mapping)
+        return self._combined(first, second)
+
+    def _combined(self, first: Annotation, second: Annotation | None) -> Annotation:
         if second is None:
-            return first if first.status in UNESCALATED else replace(first, annotator=self.names[0])
+            return first if _is_unsent(first) else replace(first, annotator=self.names[0])
         label = f"label {first.label!r}" if first.status == "labelled" else f"status {first.status!r}"
         confidence = "" if first.confidence is None else f" and confidence {first.confidence:.3f}"
         escalated = f"escalated: the first annotator gave {label}{confidence}"
         reason = f"{second.reason}; {escalated}" if second.reason else escalated
-        return replace(second, annotator=self.names[1], reason=reason)
+        # A variable whose condition does not hold was coded by neither.
+        annotator = None if second.status == "skipped" else self.names[1]
+        return replace(second, annotator=annotator, reason=reason)
 
 
-def _annotated(annotator: Annotator, rows: Iterable[Mapping[str, Any]], breaker: EarlyStop) -> Iterator[Annotation]:
-    for row, parts in annotator.annotate_parts(rows):
-        annotation = annotator.combined(row, parts)
+def _is_unsent(annotation: Annotation) -> bool:
+    """Whether there is nothing for a second annotator to send: no text, a condition, the budget, or a text too long."""
+    return annotation.status in UNESCALATED or (annotation.status == "failed" and not annotation.votes)
+
+
+def _annotated(
+    annotator: CascadePart, rows: Iterable[Mapping[str, Any]], breaker: RowCounter
+) -> Iterator[RowAnnotation]:
+    for annotation in annotator.uncounted(rows):
         breaker.count_row(annotation)
         yield annotation
 
 
-def escalation_lines(record: Mapping[str, Any]) -> list[str]:
-    """Summarize the part of a second annotator from a provenance record; nothing without one."""
-    if (second := record.get("escalate")) is None:
+def escalation_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Summarize the part of a second annotator from the provenance records of a run; nothing without one."""
+    if (second := records[0].get("escalate")) is None:
         return []
-    name, cost = second["annotator"]["model"], second["cost_usd"]
-    usd = "unknown" if cost is None else f"{cost:.4f} USD"
+    costs = [record["escalate"]["cost_usd"] for record in records]
+    usd = "unknown" if None in costs else f"{sum(costs):.4f} USD"
     return [
-        f"of these the second annotator {name}: {second['rows']:,} rows escalated, {second['requests']:,} requests, "
-        f"{second['stored']:,} cache hits; cost: {usd}"
+        f"of these the second annotator {second['annotator']['model']}: {second['rows']:,} rows escalated, "
+        f"{second['requests']:,} requests, {second['stored']:,} cache hits; cost: {usd}"
     ]

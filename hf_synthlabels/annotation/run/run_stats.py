@@ -21,6 +21,9 @@ BREAKER_ROWS = 20
 EARLY_ROWS = 50
 """A run that leaves most of its first so many asked rows without a label is stopped."""
 
+COMPLETE = ("labelled", "abstained", "skipped")
+"""Statuses of variables that need nothing more."""
+
 REPAIRS = {
     "unparsed": "Compare the answers with the labels of `task`, or ask for JSON with `annotator.response_format`",
     "refused": "Name another model in `annotator.model`, or change `task.instructions`",
@@ -90,6 +93,17 @@ class RunStats:
             self.failures[annotation.reason] += 1
         elif annotation.status != "labelled":
             self.count_reason(annotation.status, annotation.reason)
+
+    def count_variables(self, annotations: Mapping[str, Annotation]) -> None:
+        """A row of a codebook is finished."""
+        statuses = [annotation.status for annotation in annotations.values()]
+        self.rows += 1
+        shown = statuses[0]
+        if len(set(statuses)) > 1:
+            shown = next((status for status in statuses if status not in COMPLETE), "labelled")
+        self.statuses[shown] += 1
+        for name, annotation in annotations.items():
+            self.count_variable(name, annotation)
 
     def count_variable(self, name: str, annotation: Annotation) -> None:
         """A variable of a finished row is finished."""
