@@ -92,7 +92,7 @@ class Recipe(StrictModel):
         if self.annotator.escalate is not None and self.engine.name == "ray":
             raise ValueError("`annotator.escalate` labels on one machine. Remove it, or `engine`.")
         if self.annotator.escalate is not None and not (self.annotator.has_confidence or self.task.confidence):
-            probabilities = "" if self.task.why_no_logprobs() else "`logprobs: true`, `scoring: true`, "
+            probabilities = "" if self.task.why_no_logprobs() else "`logprobs: true`, "
             raise ValueError(
                 f"`annotator` has `escalate`, but its labels have no confidence. Set {probabilities}`num_samples` with "
                 "a `temperature`, or `task.confidence`."
