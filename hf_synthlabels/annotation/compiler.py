@@ -183,12 +183,26 @@ def _opened(
     if client is None and isinstance(job, CodebookJob) and job.recipe.has_own_clients:
         with ExitStack() as stack:
             annotators = {
-                name: stack.enter_context(_opened(each, features, each.client, None, store, alone))
+                name: stack.enter_context(_with_client(each, features, each.client, None, store, alone))
                 for name, each in job.variables.items()
             }
             form, keep_going = job.recipe.task.form(), job.recipe.annotator.keep_going or job.client.kind == "embedding"
             yield SeparateAnnotators(job.prompt(), form, annotators, keep_going=keep_going)
         return
+    with _with_client(job, features, config, client, store, alone) as annotator:
+        yield annotator
+
+
+# Not a part of `_opened`, which would then call itself: `dill` follows the functions of a stream without end.
+@contextmanager
+def _with_client(
+    job: Job,
+    features: Mapping[str, Any],
+    config: ClientConfig,
+    client: ChatClient | None,
+    store: ResponseStore | None,
+    alone: bool,
+) -> Iterator[Any]:
     prompt: Any = job.prompt()
     is_encoder = job.client.kind == "embedding"
     keep_going = job.recipe.annotator.keep_going or is_encoder
