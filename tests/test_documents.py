@@ -34,8 +34,8 @@ SHELL = ("bash", "console", "sh")
 APART = ("many_machines.md", "grids.md")
 """Documents whose programs start processes that import what started them: they get one of their own."""
 
-SLOW = ("classifier.md",)
-"""Documents that train for more than a minute."""
+SLOW = ("classifier.md", "many_machines.md")
+"""Documents that train for more than a minute, or start several processes."""
 
 HUB = ("publishing.md",)
 """Documents that publish and pull: they get a Hub on this machine, with the user `me`."""

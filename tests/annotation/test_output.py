@@ -101,6 +101,7 @@ annotate_to_files(recipe(Path(sys.argv[1]), 3000, sys.argv[2], max_in_flight=16)
 """
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_file_is_not_there_and_nothing_kept_is_asked_again(tmp_path: Path) -> None:
     many = threading.Event()
 

@@ -310,6 +310,7 @@ judge_to_files(judge_file(folder, sys.argv[2], 800, judge={"max_in_flight": 8}),
 """
 
 
+@pytest.mark.slow
 def test_after_a_kill_nothing_that_is_kept_is_asked_again(tmp_path: Path) -> None:
     many = threading.Event()
 

@@ -281,6 +281,7 @@ def in_a_process(rank: int, folder: str, base_url: str, results: Any) -> None:
     results.put((rank, metric.compute(predictions=["a" * (2 * rank + number) for number in (1, 2)])))
 
 
+@pytest.mark.slow
 def test_two_processes_have_one_result(server: LabelServer, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     results = context.Queue()

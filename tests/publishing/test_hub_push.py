@@ -245,6 +245,7 @@ def test_connection_that_is_always_cut(hub: HubServer, no_waiting: list[float]) 
     assert set(hub.repository("user/small").head.files) == {".gitattributes"}
 
 
+@pytest.mark.slow
 def test_upload_that_is_cut_leaves_nothing_and_goes_on(
     hub: HubServer, no_waiting: list[float], tickets: Any, tmp_path: Path
 ) -> None:

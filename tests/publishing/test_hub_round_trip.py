@@ -332,6 +332,7 @@ print(json.dumps({"accuracy": scores["accuracy"], "coverage": scores["coverage"]
 """
 
 
+@pytest.mark.slow
 def test_metric_loads_back_as_a_gradio_space(hub: HubServer, tmp_path: Path) -> None:
     upload = metric_upload(Path(hf_synthlabels.metric_path("label_agreement")), "user/label_agreement")
     # A private one is found, too, since `evaluate` sends the token.

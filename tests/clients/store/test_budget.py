@@ -367,6 +367,7 @@ Account(Path(sys.argv[1]), Elsewhere()).spend(range(1000), in_flight=8, budget_u
 """
 
 
+@pytest.mark.slow
 def test_after_a_kill_what_was_on_the_way_stays_reserved(path: Path) -> None:
     each = cost_usd(Usage(20, 2))
     budget = 200 * each
