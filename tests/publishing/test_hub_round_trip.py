@@ -67,7 +67,7 @@ print(json.dumps({
     "splits": {name: {"features": rows.features.to_dict(), "rows": rows.to_dict()} for name, rows in ds.items()},
     "provenance": hf_synthlabels.provenance(ds),
     "streamed": hf_synthlabels.provenance(streamed),
-    "first": next(iter(streamed))["llm_label_status"],
+    "first": list(streamed)[0]["llm_label_status"],
 }))
 """
 
