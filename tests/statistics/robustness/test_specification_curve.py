@@ -30,8 +30,8 @@ def table(seed: int = 0) -> Columns:
     columns["group"] = [("left", "right")[row % 2] for row in range(ROWS)]
     columns["words"] = [row % 7 for row in range(ROWS)]
     for name, share in SHARES.items():
-        said = np.where(rng.random(ROWS) < share, "yes", "no")
-        columns[f"llm:{name}"] = np.where(rng.random(ROWS) < 0.4, truth, said).tolist()
+        guesses = np.where(rng.random(ROWS) < share, "yes", "no")
+        columns[f"llm:{name}"] = np.where(rng.random(ROWS) < 0.4, truth, guesses).tolist()
     return Columns(**columns)
 
 
