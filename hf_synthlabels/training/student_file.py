@@ -152,6 +152,16 @@ class DataSource(StrictModel):
             ) from error
 
 
+def _located(name: str | Path) -> Path:
+    """A student file by its path, or a packaged one by its name."""
+    if Path(name).is_file() and table_format(name) is not None:
+        raise ConfigError(
+            f"`config` is {str(name)!r}, which is a table. Name a student file or minilm, and give --data."
+        )
+    is_file = Path(name).is_file() or Path(name).suffix in (".yaml", ".yml")
+    return Path(name) if is_file else packaged_student(str(name))
+
+
 @dataclass(frozen=True, slots=True)
 class StudentFile:
     """A YAML file with the keys `student` and `data`, and `card` for publishing."""
@@ -193,8 +203,7 @@ class StudentFile:
         """
         if label is not None and variables:
             raise ConfigError(f"`--label` is {label!r} and `--variable` {variables[0]!r}. Give one of them.")
-        is_file = Path(name).is_file() or Path(name).suffix in (".yaml", ".yml")
-        path = Path(name) if is_file else packaged_student(str(name))
+        path = _located(name)
         content = read_yaml(path, "student", ConfigError)
         if not isinstance(content, dict) or not isinstance(content.get("student"), dict):
             raise ConfigError(f"`student` is missing in {str(path)!r}. Write `student: {{model: ...}}`.")

@@ -111,6 +111,11 @@ def test_files_with_wrong_keys_are_rejected(tmp_path: Path) -> None:
             StudentFile.read(path)
 
 
+def test_a_table_in_place_of_the_student_file_is_named(rows: Path) -> None:
+    with pytest.raises(ConfigError, match="`config`"):
+        StudentFile.read(rows)
+
+
 def test_packaged_student_files_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     files = sorted((ROOT / "configs" / "students").glob("*.yaml"))
